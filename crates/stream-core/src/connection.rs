@@ -1,0 +1,252 @@
+//! Connections: one shared manager for commands, a dedicated one for each blocking reader.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{
+    Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
+    ScriptInvocation, Value,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+
+use crate::error::{Error, ErrorKind};
+
+/// How to reach Redis.
+#[derive(Clone)]
+pub struct ConnectSettings {
+    /// `redis://[user:password@]host:port/[db]`.
+    pub url: String,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+    /// How long an ordinary command may take.
+    pub response_timeout: Duration,
+    /// What a blocking read may take beyond its BLOCK. At least 5 s: some servers restart the BLOCK
+    /// timer when another consumer takes the entry.
+    pub blocking_margin: Duration,
+}
+
+impl Default for ConnectSettings {
+    fn default() -> Self {
+        Self {
+            url: "redis://127.0.0.1:6379/".to_owned(),
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(2),
+            blocking_margin: Duration::from_secs(5),
+        }
+    }
+}
+
+impl fmt::Debug for ConnectSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("ConnectSettings").field("response_timeout", &self.response_timeout).finish_non_exhaustive()
+    }
+}
+
+/// A URL that names no Redis server.
+#[derive(Debug, thiserror::Error)]
+#[error("the Redis URL cannot be used: {0}; expected redis://[user:password@]host[:port][/db]")]
+pub struct ConnectorError(String);
+
+/// Makes connections to one Redis server. Cheap to clone; making one does not connect.
+#[derive(Clone)]
+pub struct Connector {
+    client: Client,
+    settings: Arc<ConnectSettings>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({})", self.address())
+    }
+}
+
+/// Detects a dead peer in about half a minute where nothing is being sent.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Breaks a half-open connection whose sent data nobody acknowledges (TCP_USER_TIMEOUT, RFC 5482).
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Connector {
+    /// Checks the URL. Nothing is connected yet.
+    pub fn new(settings: ConnectSettings) -> Result<Self, ConnectorError> {
+        let describe = |error: RedisError| ConnectorError(error.to_string());
+        let info: ConnectionInfo = settings.url.as_str().into_connection_info().map_err(describe)?;
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL));
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(USER_TIMEOUT);
+        let client = Client::open(info.set_tcp_settings(tcp)).map_err(describe)?;
+        Ok(Self { client, settings: Arc::new(settings) })
+    }
+
+    /// `host:port` of the server, for messages; never the password.
+    pub fn address(&self) -> String {
+        self.client.get_connection_info().addr().to_string()
+    }
+
+    /// A connection for ordinary commands. Clones share it; it connects at its first command.
+    pub fn commands(&self) -> Result<Connection, Error> {
+        Connection::open(self.clone(), self.settings.response_timeout, 3)
+    }
+
+    /// A connection for one blocking reader, with a response timeout longer than its `block`.
+    pub fn blocking(&self, block: Duration) -> Result<BlockingConnection, Error> {
+        // A read that timed out may still be parked at the server and would swallow the next entry:
+        // the socket has to go at once.
+        Connection::open(self.clone(), block + self.settings.blocking_margin, 1).map(BlockingConnection)
+    }
+
+    fn manager(&self, response_timeout: Duration) -> RedisResult<ConnectionManager> {
+        // Few retries: a command fails soon, with the reason, and the caller's own backoff decides.
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(self.settings.connect_timeout))
+            .set_response_timeout(Some(response_timeout))
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(50))
+            .set_pipeline_buffer_size(512);
+        ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+    }
+}
+
+/// A connection for ordinary, non-blocking commands: reconnects by itself, cheap to clone.
+#[derive(Clone)]
+pub struct Connection(Arc<Shared>);
+
+struct Shared {
+    connector: Connector,
+    response_timeout: Duration,
+    /// This many timeouts in a row mean that the connection is dead although nothing said so.
+    timeouts_until_rebuild: u32,
+    timeouts: AtomicU32,
+    slot: RwLock<Slot>,
+}
+
+struct Slot {
+    manager: ConnectionManager,
+    /// Counts rebuilds, so that many callers failing on one manager replace it once.
+    generation: u64,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.0.connector.address())
+    }
+}
+
+impl Connection {
+    fn open(
+        connector: Connector,
+        response_timeout: Duration,
+        timeouts_until_rebuild: u32,
+    ) -> Result<Self, Error> {
+        let manager = connector.manager(response_timeout).map_err(|e| Error::new("connect", e))?;
+        Ok(Self(Arc::new(Shared {
+            connector,
+            response_timeout,
+            timeouts_until_rebuild,
+            timeouts: AtomicU32::new(0),
+            slot: RwLock::new(Slot { manager, generation: 0 }),
+        })))
+    }
+
+    /// `host:port` of the server, for messages.
+    pub fn address(&self) -> String {
+        self.0.connector.address()
+    }
+
+    /// Asks the server for a sign of life (PING).
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.query::<Value>("PING", &redis::cmd("PING")).await.map(drop)
+    }
+
+    /// Runs one command.
+    pub(crate) async fn query<T: FromRedisValue>(&self, operation: &'static str, cmd: &Cmd) -> Result<T, Error> {
+        let (mut manager, generation) = self.current();
+        let result = cmd.query_async(&mut manager).await;
+        self.settle(operation, generation, result)
+    }
+
+    /// Runs a pipeline that was built with `ignore_errors`, so that each command has its own result.
+    pub(crate) async fn pipeline<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        pipeline: &Pipeline,
+    ) -> Result<T, Error> {
+        let (mut manager, generation) = self.current();
+        let result = pipeline.query_async(&mut manager).await;
+        self.settle(operation, generation, result)
+    }
+
+    /// Runs a script by its hash, loading it where the server does not know it.
+    pub(crate) async fn invoke<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, Error> {
+        let (mut manager, generation) = self.current();
+        let result = script.invoke_async(&mut manager).await;
+        self.settle(operation, generation, result)
+    }
+
+    fn current(&self) -> (ConnectionManager, u64) {
+        let slot = self.0.slot.read().unwrap_or_else(PoisonError::into_inner);
+        (slot.manager.clone(), slot.generation)
+    }
+
+    fn settle<T>(&self, operation: &'static str, generation: u64, result: RedisResult<T>) -> Result<T, Error> {
+        let error = match result {
+            Ok(value) => {
+                self.0.timeouts.store(0, Ordering::Relaxed);
+                return Ok(value);
+            }
+            Err(error) => Error::new(operation, error),
+        };
+        let rebuild = match error.kind() {
+            ErrorKind::Timeout => {
+                self.0.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= self.0.timeouts_until_rebuild
+            }
+            // A manager whose reconnect failed with one of these answers with it for ever
+            // (redis-rs 1.8), and after a failover its address may lead to another server by now.
+            ErrorKind::Auth | ErrorKind::MaxClients | ErrorKind::Loading | ErrorKind::ReadOnly => true,
+            _ => false,
+        };
+        if rebuild {
+            self.rebuild(generation);
+        }
+        Err(error)
+    }
+
+    /// Replaces the manager that failed; the new one connects at its next command.
+    fn rebuild(&self, failed_generation: u64) {
+        let Ok(manager) = self.0.connector.manager(self.0.response_timeout) else { return };
+        let mut slot = self.0.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.generation == failed_generation {
+            *slot = Slot { manager, generation: failed_generation + 1 };
+            self.0.timeouts.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The connection of one blocking reader: never cloned, so that a BLOCK delays nobody else.
+#[derive(Debug)]
+pub struct BlockingConnection(Connection);
+
+impl BlockingConnection {
+    /// Runs one command; it may block at the server for as long as the connection was made for.
+    pub(crate) async fn query<T: FromRedisValue>(
+        &mut self,
+        operation: &'static str,
+        cmd: &Cmd,
+    ) -> Result<T, Error> {
+        self.0.query(operation, cmd).await
+    }
+}

@@ -1,0 +1,135 @@
+//! [`Error`]: what went wrong with a Redis operation, classified by what can be done about it.
+
+use redis::{ErrorKind as RedisErrorKind, RedisError, ServerErrorKind};
+
+/// A failed Redis operation.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{operation} failed ({}): {cause}", kind.label())]
+pub struct Error {
+    operation: &'static str,
+    kind: ErrorKind,
+    /// Printed above, and therefore not also offered as `source()`: chains would print it twice.
+    cause: RedisError,
+}
+
+/// What a failure means for the caller. A closed set: its labels are metric labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No connection, or it broke. A command in flight may have been applied.
+    Connection,
+    /// No answer in time. The command may have been applied.
+    Timeout,
+    /// The password or the user is not accepted (`NOAUTH`, `WRONGPASS`, `NOPERM`).
+    Auth,
+    /// The consumer group or the stream does not exist (`NOGROUP`, `UNBLOCKED`).
+    NoGroup,
+    /// A key holds another type (`WRONGTYPE`).
+    WrongType,
+    /// The server is at `maxmemory` and refuses writes (`OOM`).
+    OutOfMemory,
+    /// The server is a replica or cannot persist (`READONLY`, `MISCONF`, `NOREPLICAS`).
+    ReadOnly,
+    /// The server is starting or failing over (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, `TRYAGAIN`).
+    Loading,
+    /// The server has no room for another connection.
+    MaxClients,
+    /// A reply of a shape that this library does not know.
+    Reply,
+    /// Any other refusal of the server.
+    Server,
+}
+
+impl ErrorKind {
+    /// Every kind, so that each metric series exists at 0 from the start.
+    pub const ALL: [Self; 11] = [
+        Self::Connection,
+        Self::Timeout,
+        Self::Auth,
+        Self::NoGroup,
+        Self::WrongType,
+        Self::OutOfMemory,
+        Self::ReadOnly,
+        Self::Loading,
+        Self::MaxClients,
+        Self::Reply,
+        Self::Server,
+    ];
+
+    /// The kind as a metric label and in messages.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Auth => "auth",
+            Self::NoGroup => "no_group",
+            Self::WrongType => "wrong_type",
+            Self::OutOfMemory => "out_of_memory",
+            Self::ReadOnly => "read_only",
+            Self::Loading => "loading",
+            Self::MaxClients => "max_clients",
+            Self::Reply => "reply",
+            Self::Server => "server",
+        }
+    }
+
+    fn of(error: &RedisError) -> Self {
+        // The server's own code comes first: redis-rs leaves many codes as `Extension`.
+        match error.code() {
+            Some("NOGROUP" | "UNBLOCKED") => return Self::NoGroup,
+            Some("WRONGTYPE") => return Self::WrongType,
+            Some("OOM") => return Self::OutOfMemory,
+            Some("READONLY" | "MISCONF" | "NOREPLICAS") => return Self::ReadOnly,
+            Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY") => return Self::Loading,
+            Some("NOAUTH" | "WRONGPASS" | "NOPERM") => return Self::Auth,
+            _ => {}
+        }
+        if error.to_string().contains("max number of clients") {
+            return Self::MaxClients;
+        }
+        match error.kind() {
+            RedisErrorKind::AuthenticationFailed => Self::Auth,
+            RedisErrorKind::Io if error.is_timeout() => Self::Timeout,
+            RedisErrorKind::Io => Self::Connection,
+            RedisErrorKind::Parse | RedisErrorKind::UnexpectedReturnType => Self::Reply,
+            RedisErrorKind::Server(ServerErrorKind::ReadOnly) => Self::ReadOnly,
+            _ => Self::Server,
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn new(operation: &'static str, cause: RedisError) -> Self {
+        Self { operation, kind: ErrorKind::of(&cause), cause }
+    }
+
+    /// What the failure means.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the server may have applied the command although no success was reported.
+    pub fn may_have_been_applied(&self) -> bool {
+        // `Reply` is an answer to something that ran; the others were refused before they ran.
+        matches!(self.kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Reply)
+            && !self.cause.is_connection_refusal()
+    }
+
+    /// The server's error code, such as `BUSYGROUP`.
+    pub fn code(&self) -> Option<&str> {
+        self.cause.code()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct() {
+        let mut labels: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), ErrorKind::ALL.len());
+    }
+}

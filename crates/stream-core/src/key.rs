@@ -1,0 +1,129 @@
+//! [`StreamKey`]: a stream's key, and the one rule that names every key belonging to it.
+
+use std::{fmt, sync::Arc};
+
+/// The key of a stream.
+///
+/// Every other key of the stream is derived from it so that all of them share its Redis Cluster
+/// slot: with a hash tag in the stream key `<stream>:<suffix>`, without one `{<stream>}:<suffix>`.
+///
+/// ```
+/// use stream_core::StreamKey;
+/// let plain = StreamKey::new("events:orders").unwrap();
+/// assert_eq!(plain.dead_letters("analytics"), "{events:orders}:dlq:analytics");
+/// let tenant = StreamKey::new("events:orders:{tenant_a}").unwrap();
+/// assert_eq!(tenant.dead_letters("analytics"), "events:orders:{tenant_a}:dlq:analytics");
+/// assert!(StreamKey::new("events:{}").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StreamKey {
+    key: Arc<str>,
+    tagged: bool,
+}
+
+/// A stream key that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamKeyError {
+    /// No key at all.
+    #[error("the stream key is empty")]
+    Empty,
+    /// Braces that Redis Cluster would not take as a hash tag: the stream's other keys would land in
+    /// other slots.
+    #[error(
+        "the stream key {0:?} contains a brace but no hash tag; write {{tag}} with at least one character \
+         between the braces, or no braces"
+    )]
+    BadHashTag(String),
+}
+
+impl StreamKey {
+    /// Checks a key's hash tag and takes it.
+    pub fn new(key: impl AsRef<str>) -> Result<Self, StreamKeyError> {
+        let key = key.as_ref();
+        if key.is_empty() {
+            return Err(StreamKeyError::Empty);
+        }
+        let tagged = hash_tag(key).is_some();
+        if !tagged && key.contains(['{', '}']) {
+            return Err(StreamKeyError::BadHashTag(key.to_owned()));
+        }
+        Ok(Self { key: key.into(), tagged })
+    }
+
+    /// The stream's own key.
+    pub fn as_str(&self) -> &str {
+        &self.key
+    }
+
+    /// The key `suffix` of this stream, in the stream's slot.
+    pub fn with_suffix(&self, suffix: &str) -> String {
+        if self.tagged { format!("{}:{suffix}", self.key) } else { format!("{{{}}}:{suffix}", self.key) }
+    }
+
+    /// The dead letters of a group: a stream.
+    pub fn dead_letters(&self, group: &str) -> String {
+        self.with_suffix(&format!("dlq:{group}"))
+    }
+
+    /// The group's recorded low watermark, a stream ID below which everything is settled: a string.
+    pub fn position(&self, group: &str) -> String {
+        self.with_suffix(&format!("pos:{group}"))
+    }
+
+    /// The lease that reserves a consumer's name: a string with a TTL.
+    pub fn consumer_lease(&self, group: &str, consumer: &str) -> String {
+        self.with_suffix(&format!("lease:consumer:{group}:{consumer}"))
+    }
+
+    /// The lease of the one active reaper: a string with a TTL.
+    pub fn reaper_lease(&self) -> String {
+        self.with_suffix("lease:reaper")
+    }
+
+    /// The registry of consumers that hold or held a name: a hash, `<group>/<consumer>` to its holder.
+    pub fn workers(&self) -> String {
+        self.with_suffix("workers")
+    }
+}
+
+/// The part of a key that Redis Cluster hashes, if it is marked (Redis Cluster specification, "Hash tags").
+fn hash_tag(key: &str) -> Option<&str> {
+    let (_, after) = key.split_once('{')?;
+    let (tag, _) = after.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)
+    }
+}
+
+impl fmt::Debug for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamKey({})", self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_braces_that_are_no_tag() {
+        for key in ["a{", "a}", "{}", "a{}b{c}", "}{"] {
+            assert!(matches!(StreamKey::new(key), Err(StreamKeyError::BadHashTag(_))), "{key}");
+        }
+        assert_eq!(StreamKey::new(""), Err(StreamKeyError::Empty));
+    }
+
+    #[test]
+    fn derived_keys_keep_the_tag() {
+        for key in ["orders", "orders:7", "orders:{t}", "{t}:orders"] {
+            let stream = StreamKey::new(key).unwrap();
+            let expected = hash_tag(key).unwrap_or(key);
+            assert_eq!(hash_tag(&stream.position("g")), Some(expected));
+        }
+    }
+}

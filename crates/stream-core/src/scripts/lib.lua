@@ -1,0 +1,46 @@
+-- Shared by every script that settles entries: how a dead letter is written.
+-- `unpack` holds some 7,990 values; an entry with more fields than this is the caller's to move (see "oversize").
+local MAX_FIELD_VALUES = 7000
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+end
+
+-- Fails before the first write if the dead letters' key holds something else.
+local function check_dead_letters(dlq)
+  local kind = redis.call('TYPE', dlq)['ok']
+  if kind ~= 'none' and kind ~= 'stream' then
+    return redis.error_reply('WRONGTYPE the dead letters ' .. dlq .. ' are a ' .. kind .. ', not a stream')
+  end
+end
+
+-- Appends one dead letter: its story first, then the original fields as they were.
+local function append_dead_letter(dlq, group, consumer, id, deliveries, reason, message, fields)
+  redis.call('XADD', dlq, '*', '_dl_id', id, '_dl_group', group, '_dl_consumer', consumer,
+    '_dl_deliveries', deliveries, '_dl_reason', reason, '_dl_error', message, '_dl_time_ms', now_ms(),
+    unpack(fields))
+end
+
+-- Moves one pending entry to the dead letters: 'moved', or 'oversize' with nothing done.
+-- The append comes first: it is what a full server refuses, and then nothing has happened.
+local function dead_letter(stream, dlq, group, consumer, id, deliveries, reason, message)
+  local found = redis.call('XRANGE', stream, id, id)
+  local fields = {}
+  if found[1] then
+    fields = found[1][2]
+    if #fields > MAX_FIELD_VALUES then return 'oversize' end
+  else
+    reason = 'payload_lost'
+    message = 'retention or XDEL removed the entry while it was pending; before that: ' .. message
+  end
+  append_dead_letter(dlq, group, consumer, id, deliveries, reason, message, fields)
+  redis.call('XACK', stream, group, id)
+  return 'moved'
+end
+
+-- Records rows whose payload is gone. XCLAIM has purged them already, so this is their only trace.
+local function record_lost(dlq, group, row)
+  append_dead_letter(dlq, group, row[2], row[1], row[4], 'payload_lost',
+    'retention or XDEL removed the entry while it was pending', {})
+end

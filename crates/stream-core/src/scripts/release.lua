@@ -1,0 +1,17 @@
+-- Gives entries back so that a peer can claim them at once.
+-- KEYS: stream   ARGV: group, consumer, number never started, id… (never started first, then started)
+-- An entry that was never started gets its delivery count back. Reply: number released.
+local group, consumer, unstarted = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local released = 0
+for i = 4, #ARGV do
+  local row = redis.call('XPENDING', KEYS[1], group, ARGV[i], ARGV[i], 1, consumer)[1]
+  if row then
+    local count = row[4]
+    if i - 3 <= unstarted then count = math.max(count - 1, 0) end
+    -- The idle time makes every claimant see the row as long abandoned.
+    local claimed = redis.call('XCLAIM', KEYS[1], group, consumer, 0, ARGV[i], 'IDLE', 3600000,
+      'RETRYCOUNT', count, 'JUSTID')
+    released = released + #claimed
+  end
+end
+return released

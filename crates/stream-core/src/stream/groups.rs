@@ -1,0 +1,139 @@
+//! Consumer groups and their consumers: create, restore, hand over, delete.
+
+use redis::{FromRedisValue, ParsingError, Value};
+
+use super::EventStream;
+use crate::{
+    Error, StreamId,
+    reply::{take_id, take_ids, take_int, take_tuple},
+    scripts,
+};
+
+/// Where a new group starts reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the first entry (`0-0`): a group that must see everything.
+    Beginning,
+    /// After the last entry there is now (`$`).
+    End,
+    /// After this entry.
+    After(StreamId),
+}
+
+/// What a handover did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handover {
+    /// Pending entries that now belong to the other consumer.
+    pub moved: u64,
+    /// Entries whose payload was gone; they were recorded as dead letters.
+    pub lost: Vec<StreamId>,
+}
+
+struct HandoverPage {
+    handover: Handover,
+    more: bool,
+}
+
+impl FromRedisValue for HandoverPage {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let [moved, lost, more] = take_tuple(value)?;
+        let handover = Handover { moved: take_int(moved)?.unsigned_abs(), lost: take_ids(lost)? };
+        Ok(Self { handover, more: take_int(more)? == 1 })
+    }
+}
+
+/// A stream ID, or nothing.
+struct MaybeId(Option<StreamId>);
+
+impl FromRedisValue for MaybeId {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        if value == Value::Nil { Ok(Self(None)) } else { take_id(value).map(|id| Self(Some(id))) }
+    }
+}
+
+/// Rows moved by one step of a handover: short enough not to hold the server up.
+const HANDOVER_PAGE: usize = 500;
+/// Steps of one handover: two million rows, far beyond any pending list in order.
+const HANDOVER_PAGES_MAX: usize = 4_000;
+
+impl EventStream {
+    /// Creates a consumer group, and the stream if there is none (XGROUP CREATE … MKSTREAM).
+    /// Returns whether it was created; a group that exists is left as it is.
+    pub async fn ensure_group(&self, group: &str, start: StartAt) -> Result<bool, Error> {
+        let mut cmd = redis::cmd("XGROUP");
+        cmd.arg("CREATE").arg(self.key.as_str()).arg(group);
+        match start {
+            StartAt::Beginning => cmd.arg(StreamId::MIN),
+            StartAt::End => cmd.arg("$"),
+            StartAt::After(id) => cmd.arg(id),
+        };
+        cmd.arg("MKSTREAM");
+        match self.connection.query::<Value>("XGROUP CREATE", &cmd).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("BUSYGROUP") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates a group where it left off: at its recorded position, else at the beginning, never at `$`.
+    /// Returns whether it was created, and the position used.
+    pub async fn restore_group(&self, group: &str) -> Result<(bool, StreamId), Error> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.key.position(group));
+        let recorded: MaybeId = self.connection.query("GET position", &get).await?;
+        let position = recorded.0.unwrap_or(StreamId::MIN);
+        let created = self.ensure_group(group, StartAt::After(position)).await?;
+        Ok((created, position))
+    }
+
+    /// Records the group's low watermark, the ID up to which every entry is settled, for
+    /// [`restore_group`](Self::restore_group). It only ever rises. Returns the recorded position.
+    pub async fn record_position(&self, group: &str) -> Result<StreamId, Error> {
+        let mut script = scripts::RECORD_POSITION.prepare_invoke();
+        script.key(self.key.as_str()).key(self.key.position(group)).arg(group);
+        let recorded: MaybeId = self.connection.invoke("record position", &script).await?;
+        Ok(recorded.0.unwrap_or(StreamId::MIN))
+    }
+
+    /// Lists a consumer before its first delivery (XGROUP CREATECONSUMER).
+    pub async fn create_consumer(&self, group: &str, consumer: &str) -> Result<(), Error> {
+        let mut cmd = redis::cmd("XGROUP");
+        cmd.arg("CREATECONSUMER").arg(self.key.as_str()).arg(group).arg(consumer);
+        self.connection.query::<Value>("XGROUP CREATECONSUMER", &cmd).await.map(drop)
+    }
+
+    /// Deletes a consumer if, and only if, nothing is pending for it; both in one step, since
+    /// XGROUP DELCONSUMER destroys pending rows. Returns whether it was deleted.
+    pub async fn delete_idle_consumer(&self, group: &str, consumer: &str) -> Result<bool, Error> {
+        let mut script = scripts::DELETE_CONSUMER.prepare_invoke();
+        script.key(self.key.as_str()).arg(group).arg(consumer);
+        let deleted: i64 = self.connection.invoke("delete consumer", &script).await?;
+        Ok(deleted == 1)
+    }
+
+    /// Moves every pending entry of one consumer to another; delivery counts stay as they are and the
+    /// idle time starts anew. The source must have stopped reading.
+    pub async fn handover(&self, group: &str, from: &str, to: &str) -> Result<Handover, Error> {
+        let mut total = Handover::default();
+        for _ in 0..HANDOVER_PAGES_MAX {
+            let mut script = scripts::HANDOVER.prepare_invoke();
+            script.key(self.key.as_str()).key(self.key.dead_letters(group));
+            script.arg(group).arg(from).arg(to).arg(0).arg(HANDOVER_PAGE);
+            let page: HandoverPage = self.connection.invoke("handover", &script).await?;
+            total.moved += page.handover.moved;
+            total.lost.extend(page.handover.lost);
+            if !page.more {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Deletes the stream with all of its groups (DEL). Dead letters and positions stay.
+    pub async fn delete_stream(&self) -> Result<bool, Error> {
+        let mut cmd = redis::cmd("DEL");
+        cmd.arg(self.key.as_str());
+        let deleted: i64 = self.connection.query("DEL", &cmd).await?;
+        Ok(deleted == 1)
+    }
+}

@@ -1,0 +1,58 @@
+//! [`EventStream`]: one stream and everything that can be done with it.
+
+mod append;
+mod groups;
+mod info;
+mod pending;
+mod range;
+mod read;
+mod recovery;
+mod retention;
+mod settle;
+
+pub use groups::{Handover, StartAt};
+pub use info::{ConsumerInfo, GroupInfo, Lag, StreamInfo};
+pub use pending::{AutoClaimed, PendingFilter, PendingRow, PendingSummary};
+pub use range::{Direction, Page, RangeQuery};
+pub use read::Tail;
+pub use recovery::{ClaimRequest, Claimed, ClaimedEntry, Retired, SweepPage};
+pub use retention::{GuardedTrim, MaxLen, Precision};
+pub use settle::{DeadReason, Renewed, SettledDead};
+
+use crate::{Connection, StreamKey};
+
+/// A stream and a shared connection to it. Cheap to clone.
+///
+/// Blocking reads take a [`BlockingConnection`](crate::BlockingConnection) of their own; everything else
+/// goes over the shared one.
+#[derive(Debug, Clone)]
+pub struct EventStream {
+    connection: Connection,
+    key: StreamKey,
+    max_len: Option<MaxLen>,
+}
+
+impl EventStream {
+    /// The stream at `key`, used over `connection`. Nothing is sent yet.
+    pub const fn new(connection: Connection, key: StreamKey) -> Self {
+        Self { connection, key, max_len: None }
+    }
+
+    /// Caps the stream's length at every append (`XADD … MAXLEN`). This can drop entries that no group
+    /// has read; guarded retention never does.
+    #[must_use]
+    pub const fn with_max_len(mut self, max_len: MaxLen) -> Self {
+        self.max_len = Some(max_len);
+        self
+    }
+
+    /// The stream's key.
+    pub const fn key(&self) -> &StreamKey {
+        &self.key
+    }
+
+    /// The connection that commands use.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}

@@ -1,0 +1,170 @@
+//! Settling entries in flight: dead letters, lease renewal, release.
+
+use redis::{FromRedisValue, ParsingError, Value};
+
+use super::EventStream;
+use crate::{
+    Error, Fields, StreamId,
+    reply::{take_ids, take_int, take_tuple},
+    scripts,
+};
+
+/// Why an entry became a dead letter. A closed set: its labels are metric labels and `_dl_reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// It was delivered `max_deliveries` times and never settled.
+    MaxDeliveries,
+    /// The handler said that trying again is pointless.
+    Rejected,
+    /// It cannot be understood.
+    Poison,
+    /// Its payload was removed while it was pending.
+    PayloadLost,
+}
+
+impl DeadReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::MaxDeliveries, Self::Rejected, Self::Poison, Self::PayloadLost];
+
+    /// The reason as stored in `_dl_reason`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::MaxDeliveries => "max_deliveries",
+            Self::Rejected => "rejected",
+            Self::Poison => "poison",
+            Self::PayloadLost => "payload_lost",
+        }
+    }
+}
+
+/// What became of an attempt to dead-letter an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettledDead {
+    /// It is a dead letter now, and acked.
+    Moved,
+    /// It was settled already.
+    NotPending,
+    /// Another consumer has taken it over; nothing was done.
+    NotOwner,
+}
+
+/// What became of a lease renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Renewed {
+    /// Entries that are still the consumer's.
+    pub renewed: u64,
+    /// Entries whose payload was gone; recorded as dead letters.
+    pub lost: Vec<StreamId>,
+}
+
+impl FromRedisValue for Renewed {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let [renewed, lost] = take_tuple(value)?;
+        Ok(Self { renewed: take_int(renewed)?.unsigned_abs(), lost: take_ids(lost)? })
+    }
+}
+
+/// The longest error text that is stored with a dead letter, in bytes.
+const MESSAGE_BYTES_MAX: usize = 1_000;
+
+/// Rows of the consumer's own list that a renewal may look at beyond the ones it renews.
+const RENEW_SLACK: usize = 10_000;
+
+fn bounded(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)]
+}
+
+impl EventStream {
+    /// Moves a pending entry of `consumer` to the group's dead letters and acks it, in one step. The
+    /// original fields follow the `_dl_…` ones byte for byte. Nothing happens if it is not the consumer's
+    /// any more. `fields` are used only for an entry too wide for a script.
+    pub async fn dead_letter(
+        &self,
+        group: &str,
+        consumer: &str,
+        id: StreamId,
+        reason: DeadReason,
+        message: &str,
+        fields: &Fields,
+    ) -> Result<SettledDead, Error> {
+        let mut script = scripts::SETTLE_DEAD.prepare_invoke();
+        script.key(self.key.as_str()).key(self.key.dead_letters(group));
+        script.arg(group).arg(consumer).arg(id).arg(reason.label()).arg(bounded(message));
+        let outcome: String = self.connection.invoke("dead-letter", &script).await?;
+        match outcome.as_str() {
+            "not_pending" => Ok(SettledDead::NotPending),
+            "not_owner" => Ok(SettledDead::NotOwner),
+            "oversize" => {
+                self.dead_letter_wide(group, consumer, id, None, reason, message, fields).await?;
+                Ok(SettledDead::Moved)
+            }
+            _ => Ok(SettledDead::Moved),
+        }
+    }
+
+    /// Dead-letters an entry with more fields than a script can pass on: the same two commands as a
+    /// transaction. The owner cannot be checked in it; at worst two dead letters tell of one entry.
+    #[expect(clippy::too_many_arguments, reason = "each is a field of the dead letter")]
+    pub(super) async fn dead_letter_wide(
+        &self,
+        group: &str,
+        consumer: &str,
+        id: StreamId,
+        deliveries: Option<u64>,
+        reason: DeadReason,
+        message: &str,
+        fields: &Fields,
+    ) -> Result<(), Error> {
+        let mut append = redis::cmd("XADD");
+        append.arg(self.key.dead_letters(group)).arg("*");
+        append.arg("_dl_id").arg(id).arg("_dl_group").arg(group).arg("_dl_consumer").arg(consumer);
+        append.arg("_dl_deliveries").arg(deliveries.unwrap_or(1)).arg("_dl_reason").arg(reason.label());
+        append.arg("_dl_error").arg(bounded(message)).arg("_dl_time_ms").arg(unix_ms());
+        for (field, value) in fields.iter() {
+            append.arg(field).arg(value);
+        }
+        let mut ack = redis::cmd("XACK");
+        ack.arg(self.key.as_str()).arg(group).arg(id);
+        let mut transaction = redis::pipe();
+        transaction.atomic().add_command(append).add_command(ack);
+        self.connection.pipeline::<Value>("dead-letter", &transaction).await.map(drop)
+    }
+
+    /// Renews the lease on entries in flight (their idle time starts anew), touching only rows that are
+    /// still `consumer`'s. One script, whatever the number of entries.
+    pub async fn renew(&self, group: &str, consumer: &str, ids: &[StreamId]) -> Result<Renewed, Error> {
+        let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
+            return Ok(Renewed::default());
+        };
+        let mut script = scripts::RENEW.prepare_invoke();
+        script.key(self.key.as_str()).key(self.key.dead_letters(group));
+        script.arg(group).arg(consumer).arg(first).arg(last).arg(ids.len() + RENEW_SLACK).arg(ids);
+        self.connection.invoke("renew", &script).await
+    }
+
+    /// Gives entries back so that a peer can claim them at once. Those that were never started get their
+    /// delivery count back. Rows that are not `consumer`'s any more are left alone. Returns how many were
+    /// released.
+    pub async fn release(
+        &self,
+        group: &str,
+        consumer: &str,
+        unstarted: &[StreamId],
+        started: &[StreamId],
+    ) -> Result<u64, Error> {
+        if unstarted.is_empty() && started.is_empty() {
+            return Ok(0);
+        }
+        let mut script = scripts::RELEASE.prepare_invoke();
+        script.key(self.key.as_str()).arg(group).arg(consumer).arg(unstarted.len());
+        script.arg(unstarted).arg(started);
+        self.connection.invoke("release", &script).await
+    }
+}
+
+/// The wall clock in Unix milliseconds.
+pub(crate) fn unix_ms() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_epoch.map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
