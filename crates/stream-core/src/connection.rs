@@ -46,7 +46,9 @@ impl Default for ConnectSettings {
 impl fmt::Debug for ConnectSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password.
-        f.debug_struct("ConnectSettings").field("response_timeout", &self.response_timeout).finish_non_exhaustive()
+        f.debug_struct("ConnectSettings")
+            .field("response_timeout", &self.response_timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,7 +171,11 @@ impl Connection {
     }
 
     /// Runs one command.
-    pub(crate) async fn query<T: FromRedisValue>(&self, operation: &'static str, cmd: &Cmd) -> Result<T, Error> {
+    pub(crate) async fn query<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        cmd: &Cmd,
+    ) -> Result<T, Error> {
         let (mut manager, generation) = self.current();
         let result = cmd.query_async(&mut manager).await;
         self.settle(operation, generation, result)
@@ -202,7 +208,12 @@ impl Connection {
         (slot.manager.clone(), slot.generation)
     }
 
-    fn settle<T>(&self, operation: &'static str, generation: u64, result: RedisResult<T>) -> Result<T, Error> {
+    fn settle<T>(
+        &self,
+        operation: &'static str,
+        generation: u64,
+        result: RedisResult<T>,
+    ) -> Result<T, Error> {
         let error = match result {
             Ok(value) => {
                 self.0.timeouts.store(0, Ordering::Relaxed);

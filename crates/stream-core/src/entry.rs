@@ -18,7 +18,12 @@ impl Fields {
 
     /// The value of the first field called `name`.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find_map(|(field, value)| (field == name.as_bytes()).then_some(value))
+        self.get_bytes(name).map(|value| &value[..])
+    }
+
+    /// The value of the first field called `name`, shared rather than copied.
+    pub(crate) fn get_bytes(&self, name: &str) -> Option<&Bytes> {
+        self.0.iter().find_map(|(field, value)| (field == name.as_bytes()).then_some(value))
     }
 
     /// Every pair, in the order it was written.

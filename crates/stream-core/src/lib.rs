@@ -1,21 +1,32 @@
 #![doc = include_str!("../README.md")]
 
+mod backoff;
+mod commit;
 mod connection;
 mod entry;
 mod error;
 mod id;
 mod key;
+mod lease;
 mod reply;
 mod scripts;
+mod server;
 mod stream;
+mod worker;
 
 pub use connection::{BlockingConnection, ConnectSettings, Connection, Connector, ConnectorError};
 pub use entry::{Entry, Fields};
 pub use error::{Error, ErrorKind};
 pub use id::{ParseStreamIdError, StreamId};
 pub use key::{StreamKey, StreamKeyError};
+pub use lease::{Holder, Lease, NameError, NameLease, Take};
+pub use server::{ServerInfo, ServerVersion};
 pub use stream::{
     AutoClaimed, ClaimRequest, Claimed, ClaimedEntry, ConsumerInfo, DeadReason, Direction, EventStream,
     GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary,
     Precision, RangeQuery, Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail,
+};
+pub use worker::{
+    Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,
+    WorkerMetrics, WorkerSettings,
 };

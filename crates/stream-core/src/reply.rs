@@ -49,9 +49,7 @@ pub(crate) fn take_string(value: Value) -> Result<String, ParsingError> {
 pub(crate) fn take_int(value: Value) -> Result<i64, ParsingError> {
     match value {
         Value::Int(number) => Ok(number),
-        other => {
-            i64::from_redis_value(other).map_err(|_| unexpected("expected a whole number"))
-        }
+        other => i64::from_redis_value(other).map_err(|_| unexpected("expected a whole number")),
     }
 }
 

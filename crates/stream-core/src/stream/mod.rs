@@ -17,6 +17,7 @@ pub use range::{Direction, Page, RangeQuery};
 pub use read::Tail;
 pub use recovery::{ClaimRequest, Claimed, ClaimedEntry, Retired, SweepPage};
 pub use retention::{GuardedTrim, MaxLen, Precision};
+pub(crate) use settle::unix_ms;
 pub use settle::{DeadReason, Renewed, SettledDead};
 
 use crate::{Connection, StreamKey};

@@ -7,7 +7,9 @@ use redis::{FromRedisValue, ParsingError, Value};
 use super::{DeadReason, EventStream};
 use crate::{
     Entry, Error, Fields, StreamId,
-    reply::{take_array, take_bytes, take_fields, take_id, take_ids, take_int, take_string, take_tuple, unexpected},
+    reply::{
+        take_array, take_bytes, take_fields, take_id, take_ids, take_int, take_string, take_tuple, unexpected,
+    },
     scripts,
 };
 
@@ -102,9 +104,7 @@ fn take_next(value: Value) -> Result<Option<StreamId>, ParsingError> {
     let next = take_bytes(value)?;
     match next.split_first() {
         None => Ok(None),
-        Some((_, id)) => {
-            StreamId::from_bytes(id).map(Some).map_err(|error| unexpected(&error.to_string()))
-        }
+        Some((_, id)) => StreamId::from_bytes(id).map(Some).map_err(|error| unexpected(&error.to_string())),
     }
 }
 

@@ -1,0 +1,75 @@
+//! `--health-check`: asks the service's own ops port, so that an image needs no HTTP client.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The answer is a status line, a few headers and a short JSON object.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Why the service does not count as healthy.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HealthError {
+    #[error("no answer from http://{0}/readyz: {1}")]
+    NoAnswer(SocketAddr, io::Error),
+    #[error("not ready: {0}")]
+    NotReady(String),
+}
+
+/// Whether `/readyz` answers 200 within two seconds.
+pub(super) fn check(ops_listen: SocketAddr) -> Result<(), HealthError> {
+    let addr = dialable(ops_listen);
+    let answer = get_readyz(addr).map_err(|error| HealthError::NoAnswer(addr, error))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status_line = head.lines().next().unwrap_or_default();
+    match status_line.split(' ').nth(1) {
+        Some("200") => Ok(()),
+        _ => Err(HealthError::NotReady(format!("{status_line} {body}"))),
+    }
+}
+
+/// An address bound on all interfaces is asked on loopback.
+fn dialable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+fn get_readyz(addr: SocketAddr) -> io::Result<String> {
+    let deadline = Instant::now() + TIMEOUT;
+    let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut chunk = [0; 4096];
+    while answer.len() < ANSWER_BYTES_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut chunk)? {
+            0 => break,
+            read => answer.extend_from_slice(&chunk[..read]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unspecified_addresses_are_asked_on_loopback() {
+        for (bound, asked) in
+            [("0.0.0.0:9101", "127.0.0.1:9101"), ("[::]:9101", "[::1]:9101"), ("10.0.0.7:1", "10.0.0.7:1")]
+        {
+            assert_eq!(dialable(bound.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs a service from telemetry to the end of its drain.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Service};
+use crate::config::Settings;
+use crate::ops::{self, Condition, OpsRoutes, Readiness};
+use crate::{shutdown, telemetry};
+
+/// Longest wait for a scrape or probe in flight, and for blocking tasks, after the service ended.
+const END_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs the service; whether it ended without an error. An error is one line in the log.
+pub(super) fn run<F, Fut>(service: &Service, settings: Settings, run: F) -> bool
+where
+    F: FnOnce(Context) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let rust_log = std::env::var("RUST_LOG").ok();
+    if let Err(error) = telemetry::init(service.name, &settings.log, rust_log.as_deref()) {
+        _ = writeln!(io::stderr(), "{}: {error}", service.name);
+        return false;
+    }
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+        .and_then(|runtime| {
+            let result = runtime.block_on(supervise(service, settings, run));
+            runtime.shutdown_timeout(END_GRACE);
+            result
+        });
+    match result {
+        Ok(()) => tracing::info!("stopped"),
+        Err(ref error) => tracing::error!(error = format!("{error:#}"), "failed"),
+    }
+    result.is_ok()
+}
+
+async fn supervise<F, Fut>(service: &Service, settings: Settings, run: F) -> anyhow::Result<()>
+where
+    F: FnOnce(Context) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
+    let registry = Registry::new();
+    telemetry::register_process_metrics(&registry, service.name, service.version)
+        .context("cannot register the process metrics")?;
+    let readiness = Readiness::new([Condition::Redis]);
+    let routes = OpsRoutes::default();
+
+    let listener = ops::bind((service.ops_listen)(&settings), service.ops_listen_key).await?;
+    let ops_addr = listener.local_addr().context("the ops port has no address")?;
+    tracing::info!(version = service.version, revision = telemetry::REVISION, %ops_addr, "starting");
+    let ops_router = ops::router(service.name, registry.clone(), readiness.clone(), routes.clone());
+    // The ops port outlives the drain, so that `/readyz` can say "draining" throughout.
+    let ended = CancellationToken::new();
+    let ops_server = tokio::spawn(ops::serve(listener, ops_router, ended.clone(), END_GRACE));
+    tokio::spawn({
+        let (shutdown, readiness) = (shutdown.clone(), readiness.clone());
+        async move {
+            shutdown.cancelled().await;
+            readiness.draining();
+        }
+    });
+
+    let context = Context {
+        settings: Arc::new(settings),
+        registry,
+        readiness: readiness.clone(),
+        ops: routes,
+        shutdown,
+    };
+    // A task of its own, so that a panic is an error like any other.
+    let result = match tokio::spawn(run(context)).await {
+        Ok(result) => result,
+        Err(error) => Err(error).context("the service panicked"),
+    };
+    readiness.draining();
+    ended.cancel();
+    ops_server.await.context("the ops server panicked")?;
+    result
+}

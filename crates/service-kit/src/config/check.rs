@@ -1,0 +1,229 @@
+//! Ranges and relations that the type of a setting cannot express.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::Settings;
+use super::error::ConfigError;
+use super::layer::Leaves;
+use super::value::friendly;
+
+const REDIS_SCHEMES: [&str; 7] =
+    ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix"];
+const BLOCKING_MARGIN_MIN: Duration = Duration::from_secs(1);
+/// Redis counts in whole milliseconds, and a BLOCK of 0 would wait for ever.
+const REDIS_DURATION_MIN: Duration = Duration::from_millis(1);
+
+/// Collects what is wrong with settings that were read; skips a key that could not be read.
+pub(super) struct Checker<'a> {
+    leaves: &'a Leaves,
+    failed: BTreeSet<&'static str>,
+    errors: Vec<ConfigError>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(leaves: &'a Leaves, failed: BTreeSet<&'static str>, errors: Vec<ConfigError>) -> Self {
+        Self { leaves, failed, errors }
+    }
+
+    pub(super) fn into_errors(self) -> Vec<ConfigError> {
+        self.errors
+    }
+
+    pub(super) fn check(&mut self, settings: &Settings) {
+        self.texts(settings);
+        self.lists(settings);
+        self.counts(settings);
+        self.durations(settings);
+        self.relations(settings);
+    }
+
+    fn texts(&mut self, settings: &Settings) {
+        match url::Url::parse(settings.redis.url.expose()) {
+            Ok(url) if REDIS_SCHEMES.contains(&url.scheme()) => {}
+            Ok(_) => self.fail("redis.url", "has a scheme that is not Redis's", REDIS_SCHEMES.join(", ")),
+            Err(error) => self.fail(
+                "redis.url",
+                format!("is not a URL: {error}"),
+                "a URL such as redis://user:password@host:6379/0",
+            ),
+        }
+        if let Err((problem, allowed)) = stream_key(&settings.stream.key) {
+            self.fail("stream.key", problem, allowed);
+        }
+        if let Err(error) = EnvFilter::try_new(&settings.log.filter) {
+            self.fail(
+                "log.filter",
+                error.to_string(),
+                "a level or directives such as info,stream_core=debug",
+            );
+        }
+    }
+
+    fn lists(&mut self, settings: &Settings) {
+        self.names("stream.event_types", &settings.stream.event_types);
+        self.names("worker.names", &settings.worker.names);
+        self.names("retention.groups", &settings.retention.groups);
+        let channels: Vec<_> = settings.notifications.channels.iter().map(ToString::to_string).collect();
+        self.names("notifications.channels", &channels);
+        for (key, is_empty) in [
+            ("stream.event_types", settings.stream.event_types.is_empty()),
+            ("notifications.channels", channels.is_empty()),
+        ] {
+            if is_empty {
+                self.fail(key, "is empty", "at least one");
+            }
+        }
+    }
+
+    fn names(&mut self, key: &'static str, names: &[String]) {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+                self.fail(key, format!("holds {name:?}"), "names without spaces, not empty");
+            } else if !seen.insert(name) {
+                self.fail(key, format!("holds {name:?} twice"), "each name once");
+            }
+        }
+    }
+
+    fn counts(&mut self, settings: &Settings) {
+        let Settings { producer, worker, analytics, retention, .. } = settings;
+        for (key, count) in [
+            ("producer.body_limit_bytes", producer.body_limit_bytes as u64),
+            ("producer.queue_capacity", producer.queue_capacity as u64),
+            ("producer.batch_max", producer.batch_max as u64),
+            ("producer.pipelines_in_flight", producer.pipelines_in_flight as u64),
+            ("worker.read_count", worker.read_count as u64),
+            ("worker.max_in_flight", worker.max_in_flight as u64),
+            ("worker.concurrency", worker.concurrency as u64),
+            ("worker.max_deliveries", worker.max_deliveries),
+            ("analytics.batch_max", analytics.batch_max as u64),
+            ("analytics.history_max", analytics.history_max as u64),
+            ("retention.maxlen", retention.maxlen),
+        ] {
+            if count == 0 {
+                self.fail(key, "is 0", "at least 1");
+            }
+        }
+        if producer.batch_max > producer.queue_capacity {
+            let problem = format!("{} is above producer.queue_capacity", producer.batch_max);
+            let allowed = format!("at most {}", producer.queue_capacity);
+            self.fail_pair("producer.batch_max", "producer.queue_capacity", problem, allowed);
+        }
+    }
+
+    fn durations(&mut self, settings: &Settings) {
+        let Settings { redis, producer, worker, analytics, reaper, retention, shutdown, .. } = settings;
+        let above_zero = Duration::from_nanos(1);
+        for (key, duration, min) in [
+            ("redis.connect_timeout", redis.connect_timeout, above_zero),
+            ("redis.response_timeout", redis.response_timeout, above_zero),
+            ("redis.blocking_margin", redis.blocking_margin, BLOCKING_MARGIN_MIN),
+            ("producer.request_deadline", producer.request_deadline, above_zero),
+            ("worker.block", worker.block, REDIS_DURATION_MIN),
+            ("worker.handler_timeout", worker.handler_timeout, above_zero),
+            ("worker.claim_min_idle", worker.claim_min_idle, REDIS_DURATION_MIN),
+            ("worker.claim_interval", worker.claim_interval, above_zero),
+            ("worker.drain_timeout", worker.drain_timeout, above_zero),
+            ("worker.lease_ttl", worker.lease_ttl, REDIS_DURATION_MIN),
+            ("worker.lease_renew_interval", worker.lease_renew_interval, above_zero),
+            ("analytics.minute_bucket_ttl", analytics.minute_bucket_ttl, REDIS_DURATION_MIN),
+            ("analytics.order_ttl", analytics.order_ttl, REDIS_DURATION_MIN),
+            ("analytics.query_deadline", analytics.query_deadline, above_zero),
+            ("reaper.interval", reaper.interval, above_zero),
+            ("reaper.lease_ttl", reaper.lease_ttl, REDIS_DURATION_MIN),
+            ("reaper.consumer_idle_dead_after", reaper.consumer_idle_dead_after, above_zero),
+            ("retention.age", retention.age, REDIS_DURATION_MIN),
+            ("shutdown.grace", shutdown.grace, above_zero),
+        ] {
+            if duration < min {
+                let allowed = if min == above_zero {
+                    "more than zero".to_owned()
+                } else {
+                    format!("at least {}", friendly(min))
+                };
+                self.fail(key, format!("{} is too short", friendly(duration)), allowed);
+            }
+        }
+    }
+
+    /// The reply timeout of a blocking read is `worker.block` + `redis.blocking_margin`; as the
+    /// margin is at least a second, a read always outlasts its BLOCK and needs no check here.
+    fn relations(&mut self, settings: &Settings) {
+        let Settings { worker, reaper, shutdown, .. } = settings;
+        let renew = worker.lease_renew_interval;
+        self.below(
+            ("worker.lease_renew_interval", renew),
+            ("worker.claim_min_idle", worker.claim_min_idle, 2),
+            "entries in flight would be claimed before they are renewed",
+        );
+        self.below(
+            ("worker.lease_renew_interval", renew),
+            ("worker.lease_ttl", worker.lease_ttl, 2),
+            "consumer names would be lost between two renewals",
+        );
+        self.below(
+            ("worker.drain_timeout", worker.drain_timeout),
+            ("shutdown.grace", shutdown.grace, 1),
+            "the process would be killed before it has drained",
+        );
+        self.below(
+            ("reaper.interval", reaper.interval),
+            ("reaper.lease_ttl", reaper.lease_ttl, 2),
+            "the active reaper would lose its lease between two sweeps",
+        );
+    }
+
+    /// `value` must be below `limit` divided by its divisor.
+    fn below(
+        &mut self,
+        (key, value): (&'static str, Duration),
+        (limit_key, limit, divisor): (&'static str, Duration, u32),
+        why: &str,
+    ) {
+        if value < limit / divisor {
+            return;
+        }
+        let share = if divisor == 1 { "" } else { "half of " };
+        let source = self.leaves.get(limit_key).map(|leaf| leaf.origin.to_string()).unwrap_or_default();
+        let problem = format!(
+            "{} is too long for {limit_key} = {} ({source}): {why}",
+            friendly(value),
+            friendly(limit)
+        );
+        let allowed = format!("below {share}{limit_key}, that is below {}", friendly(limit / divisor));
+        self.fail_pair(key, limit_key, problem, allowed);
+    }
+
+    fn fail_pair(&mut self, key: &'static str, other: &'static str, problem: String, allowed: String) {
+        if !self.failed.contains(other) {
+            self.fail(key, problem, allowed);
+        }
+    }
+
+    fn fail(&mut self, key: &'static str, problem: impl Into<String>, allowed: impl Into<String>) {
+        if self.failed.contains(key) {
+            return;
+        }
+        let origin = &self.leaves[key].origin;
+        self.errors.push(ConfigError::new(key, origin, problem).allowed(allowed));
+    }
+}
+
+/// A key with braces must have a hash tag by Redis Cluster's rule: `{`, at least one character, `}`.
+fn stream_key(key: &str) -> Result<(), (&'static str, &'static str)> {
+    if key.is_empty() {
+        return Err(("is empty", "the key of a stream, such as events:orders"));
+    }
+    if !key.contains(['{', '}']) {
+        return Ok(());
+    }
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    match tag {
+        Some(tag) if !tag.is_empty() => Ok(()),
+        _ => Err(("has a brace but no hash tag", "no braces, or a tag such as events:orders:{tenant_a}")),
+    }
+}

@@ -1,0 +1,212 @@
+//! The settings, one struct a section; `defaults.toml` holds the defaults.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::ConfigArgs;
+use super::error::ConfigErrors;
+use super::resolve::{Reader, Resolved};
+use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy};
+use super::value::Setting;
+
+/// A key and its value as TOML.
+type Entry = (&'static str, String);
+
+macro_rules! sections {
+    ($($(#[$meta:meta])* $section:ident: $name:ident {
+        $($(#[$field_meta:meta])* $field:ident: $ty:ty,)+
+    })+) => {
+        /// Every setting of every service; a service uses the sections that concern it.
+        ///
+        /// `Default` gives the built-in defaults.
+        #[derive(Debug, Clone)]
+        pub struct Settings {
+            $($(#[$meta])* pub $section: $name,)+
+        }
+
+        impl Settings {
+            pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+                Self { $($section: $name {
+                    $($field: Setting::read(reader, concat!(stringify!($section), ".", stringify!($field))),)+
+                },)+ }
+            }
+
+            /// Section by section, each key with its value as TOML.
+            pub(super) fn entries(&self) -> Vec<(&'static str, Vec<Entry>)> {
+                vec![$((stringify!($section), vec![
+                    $((
+                        concat!(stringify!($section), ".", stringify!($field)),
+                        self.$section.$field.to_toml(),
+                    ),)+
+                ]),)+]
+            }
+        }
+
+        $(
+            $(#[$meta])*
+            #[derive(Debug, Clone)]
+            pub struct $name {
+                $($(#[$field_meta])* pub $field: $ty,)+
+            }
+        )+
+    };
+}
+
+sections! {
+    /// How to reach Redis.
+    redis: Redis {
+        /// Where Redis is; the one value that differs in every deployment.
+        url: RedisUrl,
+        /// Bounds a connection attempt, so that an unreachable host is noticed and retried.
+        connect_timeout: Duration,
+        /// Bounds an ordinary command, so that a half-open socket never hangs a caller.
+        response_timeout: Duration,
+        /// Added to `worker.block` as the reply timeout of a blocking read, which must outlast it.
+        blocking_margin: Duration,
+        /// Lets a service start although the eviction policy could remove the stream.
+        allow_eviction: bool,
+    }
+
+    /// The stream that carries the events.
+    stream: Stream {
+        /// Key of the stream; all other keys are derived from it.
+        key: String,
+        /// The closed set of event types that producers accept and metrics are labelled with.
+        event_types: Vec<String>,
+    }
+
+    /// producer-api.
+    producer: Producer {
+        /// Where clients send events.
+        listen: SocketAddr,
+        /// Where health and metrics are served, apart from the public port.
+        ops_listen: SocketAddr,
+        /// Bounds the memory one request can take, in bytes.
+        body_limit_bytes: usize,
+        /// Bounds the time until a client has its answer, whatever Redis does.
+        request_deadline: Duration,
+        /// Bounds the events waiting to be written; full means 503 instead of growing memory.
+        queue_capacity: usize,
+        /// Bounds the events of one pipeline, so that one reply does not take too long.
+        batch_max: usize,
+        /// Pipelines written at the same time: hides the round trip without flooding Redis.
+        pipelines_in_flight: usize,
+    }
+
+    /// The worker runtime of notifications-worker and analytics-worker.
+    worker: Worker {
+        /// Consumers in this process; 0 is one for each core. See `names`.
+        consumers: usize,
+        /// Explicit consumer names, which override `consumers`; empty names them after the host.
+        names: Vec<String>,
+        /// COUNT of a read: more amortises round trips, less spreads entries over consumers.
+        read_count: usize,
+        /// BLOCK of a read: how long an idle consumer waits in Redis before it looks around.
+        block: Duration,
+        /// Bounds the entries one consumer holds, so that a crash leaves little to recover.
+        max_in_flight: usize,
+        /// Bounds the handlers running at once in one consumer.
+        concurrency: usize,
+        /// Bounds one handler call, so that a stuck one cannot occupy its slot for ever.
+        handler_timeout: Duration,
+        /// Idle time after which a pending entry counts as orphaned and is claimed.
+        claim_min_idle: Duration,
+        /// How often to look for orphaned entries.
+        claim_interval: Duration,
+        /// Whether to claim by itself; an operator can claim by hand either way.
+        claim_auto: bool,
+        /// Failed attempts after which an entry goes to the dead letters.
+        max_deliveries: u64,
+        /// Bounds the drain at shutdown; must end before the process is killed.
+        drain_timeout: Duration,
+        /// How long a consumer name outlives a holder that no longer renews it.
+        lease_ttl: Duration,
+        /// How often names and entries in flight are renewed.
+        lease_renew_interval: Duration,
+        /// Address of the ops port as peers can dial it; empty means `ops_listen`.
+        advertise: String,
+    }
+
+    /// notifications-worker.
+    notifications: Notifications {
+        /// Where health and metrics are served.
+        ops_listen: SocketAddr,
+        /// Where each notification is sent.
+        channels: Vec<Channel>,
+        /// Message text by event type, instead of the built-in one.
+        templates: BTreeMap<String, String>,
+    }
+
+    /// analytics-worker.
+    analytics: Analytics {
+        /// Where the query API is served.
+        listen: SocketAddr,
+        /// Where health and metrics are served, apart from the public port.
+        ops_listen: SocketAddr,
+        /// Bounds the events of one script, which blocks Redis while it runs.
+        batch_max: usize,
+        /// How long minute resolution is kept after a bucket's last write.
+        minute_bucket_ttl: Duration,
+        /// How long an order's state is kept after its last event.
+        order_ttl: Duration,
+        /// Bounds the history kept of one order, in events.
+        history_max: usize,
+        /// Bounds the time until a query has its answer.
+        query_deadline: Duration,
+    }
+
+    /// reaper.
+    reaper: Reaper {
+        /// Where health and metrics are served.
+        ops_listen: SocketAddr,
+        /// Time between sweeps.
+        interval: Duration,
+        /// How long the active reaper keeps its role without renewing it.
+        lease_ttl: Duration,
+        /// Idle time after which a consumer that never had a lease counts as dead.
+        consumer_idle_dead_after: Duration,
+    }
+
+    /// What bounds the stream.
+    retention: Retention {
+        /// Which of the bounds applies.
+        policy: RetentionPolicy,
+        /// Entries that policy `maxlen` keeps, approximately.
+        maxlen: u64,
+        /// Age up to which the policies `age` and `guarded` keep entries.
+        age: Duration,
+        /// Groups that policy `guarded` waits for, however long.
+        groups: Vec<String>,
+    }
+
+    /// Logging.
+    log: Log {
+        /// Lines for people or for collectors.
+        format: LogFormat,
+        /// What is logged, as `tracing` directives; `RUST_LOG` overrides it.
+        filter: String,
+    }
+
+    /// Stopping.
+    shutdown: Shutdown {
+        /// Time between SIGTERM and SIGKILL where the service runs; draining must fit into it.
+        grace: Duration,
+    }
+}
+
+impl Settings {
+    /// Reads the settings from the defaults, the file, the process environment and the flags.
+    ///
+    /// # Errors
+    /// Every mistake at once; see [`ConfigErrors`].
+    pub fn load(args: &ConfigArgs) -> Result<Self, ConfigErrors> {
+        Resolved::load(args, std::env::vars_os()).map(Resolved::into_settings)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Resolved::load(&ConfigArgs::default(), []).expect("the built-in defaults are valid").into_settings()
+    }
+}

@@ -1,0 +1,61 @@
+//! `--print-config`: valid TOML, sources, no secrets.
+
+use super::super::{RedisUrl, Resolved, print};
+use super::{args, env};
+
+fn printed(set: &[&str], pairs: &[(&str, &str)]) -> String {
+    Resolved::load(&args(set), env(pairs)).expect("a valid configuration").to_toml()
+}
+
+#[test]
+fn each_value_has_its_source() {
+    let toml = printed(
+        &["worker.names=a,b", "notifications.templates.order.paid=Say \"hi\""],
+        &[("ORDERFLOW__WORKER__BLOCK", "1500ms"), ("REDIS_URL", "redis://user:s3cret@host/0")],
+    );
+    for line in [
+        "[redis]",
+        "url = \"redis://user:***@host/0\" # REDIS_URL",
+        "names = [\"a\", \"b\"] # --set worker.names",
+        "block = \"1500ms\" # ORDERFLOW__WORKER__BLOCK",
+        "templates = { \"order.paid\" = \"Say \\\"hi\\\"\" } # --set notifications.templates.order.paid",
+        "minute_bucket_ttl = \"30d\" # default",
+        "consumer_idle_dead_after = \"1h\" # default",
+        "claim_auto = true # default",
+        "read_count = 200 # default",
+    ] {
+        assert!(toml.lines().any(|printed| printed == line), "{line}\n{toml}");
+    }
+    assert!(!toml.contains("s3cret"), "{toml}");
+}
+
+#[test]
+fn the_output_is_a_configuration_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("printed.toml");
+    std::fs::write(&path, printed(&["worker.names=a,b"], &[])).unwrap();
+    let again = super::ConfigArgs { config: Some(path), ..args(&[]) };
+    assert_eq!(super::load(&again, &[]).unwrap().worker.names, ["a", "b"]);
+}
+
+#[test]
+fn redis_urls_are_masked_wherever_they_are_shown() {
+    for (url, shown) in [
+        ("redis://host/", "redis://host/"),
+        ("rediss://user:s3cret@host:6380/1", "rediss://user:***@host:6380/1"),
+        ("unix:///run/redis.sock?user=u&pass=s3cret", "unix:///run/redis.sock?user=u&pass=***"),
+        ("s3cret", "***"),
+    ] {
+        let url = RedisUrl::new(url);
+        assert_eq!(url.to_string(), shown);
+        assert_eq!(format!("{url:?}"), format!("{shown:?}"));
+    }
+}
+
+#[test]
+fn credentials_are_told_by_their_name() {
+    for key in ["admin.token", "smtp.password", "webhook.signing_secret", "redis.url"] {
+        assert!(print::is_secret(key), "{key}");
+    }
+    assert!(!print::is_secret("worker.block"));
+}

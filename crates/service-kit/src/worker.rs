@@ -1,0 +1,80 @@
+//! What a worker service needs beside its handler: settings of the runtime, and readiness.
+
+use std::{net::SocketAddr, thread};
+
+use stream_core::{Worker, WorkerError, WorkerSettings};
+
+use crate::{Condition, Context, Redis, Settings};
+
+/// The runtime's settings for a worker whose ops port is `ops_listen`.
+pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
+    let worker = &settings.worker;
+    let host = host_name();
+    WorkerSettings {
+        consumers: consumer_names(settings, &host),
+        advertise: if worker.advertise.is_empty() {
+            ops_listen.to_string()
+        } else {
+            worker.advertise.clone()
+        },
+        host,
+        read_count: worker.read_count,
+        block: worker.block,
+        max_in_flight: worker.max_in_flight,
+        concurrency: worker.concurrency,
+        handler_timeout: worker.handler_timeout,
+        claim_min_idle: worker.claim_min_idle,
+        claim_interval: worker.claim_interval,
+        claim_auto: worker.claim_auto,
+        max_deliveries: worker.max_deliveries,
+        ordering_field: None,
+        drain_timeout: worker.drain_timeout,
+        lease_ttl: worker.lease_ttl,
+        lease_renew_interval: worker.lease_renew_interval,
+    }
+}
+
+/// A worker of `group`; `/readyz` is true only while every one of its consumers holds its name.
+pub fn build(
+    context: &Context,
+    redis: &Redis,
+    group: &str,
+    settings: WorkerSettings,
+) -> Result<Worker, WorkerError> {
+    let wanted = settings.consumers.len();
+    let worker =
+        Worker::new(redis.connector.clone(), redis.stream.clone(), group, settings, &context.registry)?;
+    let mut ready = worker.consumers_ready();
+    let readiness = context.readiness.clone();
+    readiness.set(Condition::Consumers, Err("no consumer has its name yet"));
+    tokio::spawn(async move {
+        while ready.changed().await.is_ok() {
+            let now = *ready.borrow_and_update();
+            let state = if now == wanted {
+                Ok(())
+            } else {
+                Err(format!("{now} of {wanted} consumers have their names"))
+            };
+            readiness.set(Condition::Consumers, state);
+        }
+    });
+    Ok(worker)
+}
+
+/// Configured names, else `<host>-<n>`: stable across restarts of a replica, distinct between replicas.
+fn consumer_names(settings: &Settings, host: &str) -> Vec<String> {
+    let worker = &settings.worker;
+    if !worker.names.is_empty() {
+        return worker.names.clone();
+    }
+    let count = match worker.consumers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    (0..count).map(|index| format!("{host}-{index}")).collect()
+}
+
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}

@@ -1,0 +1,136 @@
+//! One consumer from its name to its end: reserve, read, handle, drain, release.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    DrainReport, WorkerMetrics, WorkerSettings,
+    drain::drain,
+    engine::Engine,
+    naming::keep_name,
+    process::Process,
+    reader::{ReadGate, Reader},
+};
+use crate::{Connector, ErrorKind, EventStream, Holder, NameError, NameLease, backoff::Backoff};
+
+/// What every part of one consumer knows.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) stream: EventStream,
+    pub(super) group: Arc<str>,
+    pub(super) consumer: Arc<str>,
+    pub(super) settings: Arc<WorkerSettings>,
+    pub(super) metrics: WorkerMetrics,
+    /// Whether this one of the process's consumers records the group's position.
+    pub(super) records_position: bool,
+}
+
+impl Context {
+    /// Counts and logs a failed Redis operation of this consumer.
+    pub(super) fn report(&self, doing: &'static str, error: &crate::Error) {
+        self.metrics.redis_error(error.kind());
+        tracing::warn!(group = %self.group, consumer = %self.consumer, %error, "{doing}; trying again");
+    }
+
+    /// Recreates the group where it left off. Harmless if it exists.
+    pub(super) async fn restore_group(&self) -> Result<(), crate::Error> {
+        let (created, position) = self.stream.restore_group(&self.group).await?;
+        if created && position != crate::StreamId::MIN {
+            self.metrics.group_restores.inc();
+            tracing::warn!(group = %self.group, %position, "the consumer group was gone; recreated at its recorded position");
+        }
+        // A recreated group knows no consumers; this one is to be seen before its first delivery.
+        self.stream.create_consumer(&self.group, &self.consumer).await
+    }
+}
+
+/// Runs one consumer until `shutdown`, then drains it. `ready` goes up by one while it holds its name.
+pub(super) async fn run_consumer<P: Process>(
+    context: Arc<Context>,
+    connector: Connector,
+    process: Arc<P>,
+    ready: watch::Sender<usize>,
+    shutdown: CancellationToken,
+) -> Result<DrainReport, NameError> {
+    let Some(name) = start(&context, &shutdown).await? else { return Ok(DrainReport::default()) };
+    let settings = &context.settings;
+    let stop_reading = CancellationToken::new();
+    let stop_keeping = CancellationToken::new();
+    let (held, name_held) = watch::channel(true);
+    let (reading, engine_reads) = watch::channel(false);
+    let (batches, incoming) = mpsc::channel(2);
+    let permits = Arc::new(Semaphore::new(settings.max_in_flight));
+    let connection = connector.blocking(settings.block)?;
+
+    let mut helpers = JoinSet::new();
+    helpers.spawn(keep_name(Arc::clone(&context), name.clone(), held, ready, stop_keeping.clone()));
+    let gate = ReadGate { name_held: name_held.clone(), engine_reads };
+    let reader = Reader { context: Arc::clone(&context), connection, permits: Arc::clone(&permits), gate };
+    let reader = tokio::spawn(reader.run(batches, stop_reading.clone()));
+
+    let mut engine = Engine::new(Arc::clone(&context), process, permits, reading, name_held, incoming);
+    engine.run(&shutdown).await;
+
+    stop_reading.cancel();
+    let report = drain(engine, reader).await;
+    stop_keeping.cancel();
+    helpers.join_all().await;
+    leave(&context, &name, &report).await;
+    Ok(report)
+}
+
+/// Waits for Redis, makes sure of the group, reserves the name. `None`: shut down meanwhile.
+async fn start(context: &Context, shutdown: &CancellationToken) -> Result<Option<NameLease>, NameError> {
+    let holder = Holder::current(&context.settings.host, &context.settings.advertise);
+    let mut backoff = Backoff::new();
+    loop {
+        let attempt = async {
+            context.stream.restore_group(&context.group).await?;
+            let ttl = context.settings.lease_ttl;
+            NameLease::reserve(&context.stream, &context.group, &context.consumer, &holder, ttl).await
+        };
+        let result = tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            result = attempt => result,
+        };
+        match result {
+            Ok(name) => return Ok(Some(name)),
+            Err(NameError::Redis(error)) => {
+                if backoff.is_first() {
+                    context.report("cannot start consuming yet", &error);
+                }
+                if !backoff.wait(shutdown).await {
+                    return Ok(None);
+                }
+            }
+            Err(taken) => return Err(taken),
+        }
+    }
+}
+
+/// The last steps: delete the consumer if it has nothing left, and give the name up. Failures only delay
+/// others: the lease runs out by itself and the reaper finds the consumer.
+async fn leave(context: &Context, name: &NameLease, report: &DrainReport) {
+    let deleted = match context.stream.delete_idle_consumer(&context.group, &context.consumer).await {
+        Ok(deleted) => deleted,
+        Err(error) if error.kind() == ErrorKind::NoGroup => true,
+        Err(error) => {
+            context.metrics.redis_error(error.kind());
+            tracing::warn!(consumer = %context.consumer, %error, "could not delete the consumer; the reaper will");
+            false
+        }
+    };
+    if let Err(error) = name.release(deleted).await {
+        context.metrics.redis_error(error.kind());
+        tracing::warn!(consumer = %context.consumer, %error, "could not release the name; its lease runs out");
+    }
+    tracing::info!(
+        group = %context.group, consumer = %context.consumer, finished = report.finished,
+        released = report.released, abandoned = report.abandoned, deleted, "consumer drained"
+    );
+}

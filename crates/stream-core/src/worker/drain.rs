@@ -1,0 +1,101 @@
+//! Draining a consumer: finish what runs, settle it, give the rest back.
+
+use std::collections::HashSet;
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{engine::Engine, metrics::DeliveryOutcome, process::Process};
+use crate::StreamId;
+
+/// What a drain did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DrainReport {
+    /// Entries that were in flight when the drain began and were settled.
+    pub finished: u64,
+    /// Entries that were never started: given back, claimable at once, their delivery not counted.
+    pub released: u64,
+    /// Entries whose handlers did not finish in time: given back, their delivery counted.
+    pub abandoned: u64,
+}
+
+impl DrainReport {
+    /// The sum over several consumers.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            finished: self.finished + other.finished,
+            released: self.released + other.released,
+            abandoned: self.abandoned + other.abandoned,
+        }
+    }
+}
+
+/// Drains within the drain timeout. `reader` has been told to stop.
+pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<()>) -> DrainReport {
+    let settings = std::sync::Arc::clone(&engine.context.settings);
+    let deadline = Instant::now() + settings.drain_timeout;
+    let before = engine.unsettled().len();
+
+    // Never started, and not to be: read or claimed too late.
+    let mut unstarted: HashSet<StreamId> =
+        engine.queue.take_all().iter().map(|delivery| delivery.id).collect();
+    let mut renew_tick = tokio::time::interval(settings.renew_interval());
+    let mut reading = true;
+    loop {
+        // Entries let go by a finished one, or claimed meanwhile, are not started either.
+        unstarted.extend(engine.queue.take_all().iter().map(|delivery| delivery.id));
+        engine.flush_acks();
+        if !reading && engine.running.is_empty() && !engine.is_settling() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = sleep_until(deadline) => break,
+            Some(result) = engine.background.join_next() => engine.on_background(result),
+            Some(result) = engine.running.join_next() => engine.on_finished(result),
+            entries = engine.incoming.recv(), if reading => match entries {
+                Some(entries) => engine.accept_late(&entries, &mut unstarted),
+                None => reading = false,
+            },
+            _ = renew_tick.tick() => engine.renew(),
+        }
+    }
+    engine.running.shutdown().await;
+    engine.background.shutdown().await;
+    // Its connection is dropped with it, so that nothing more is delivered to this consumer.
+    if timeout_at(deadline + settings.block, reader).await.is_err() {
+        tracing::warn!(consumer = %engine.context.consumer, "the last read did not end in time");
+    }
+
+    let left = engine.unsettled();
+    let started: Vec<StreamId> = left.iter().copied().filter(|id| !unstarted.contains(id)).collect();
+    let unstarted: Vec<StreamId> = left.iter().copied().filter(|id| unstarted.contains(id)).collect();
+    give_back(&mut engine, &unstarted, &started).await;
+    DrainReport {
+        finished: (before.saturating_sub(left.len())) as u64,
+        released: unstarted.len() as u64,
+        abandoned: started.len() as u64,
+    }
+}
+
+/// Releases entries so that a peer can claim them at once. If Redis does not answer, peers claim them once
+/// they have been idle for long enough.
+async fn give_back<P: Process>(engine: &mut Engine<P>, unstarted: &[StreamId], started: &[StreamId]) {
+    let context = std::sync::Arc::clone(&engine.context);
+    if let Err(error) = context.stream.release(&context.group, &context.consumer, unstarted, started).await {
+        context.metrics.redis_error(error.kind());
+        tracing::warn!(consumer = %context.consumer, %error, "could not release entries; peers claim them later");
+    }
+    if !started.is_empty() {
+        tracing::warn!(consumer = %context.consumer, ids = ?started, "handlers did not finish in time; abandoned");
+    }
+    for id in unstarted {
+        engine.forget(*id, DeliveryOutcome::Released);
+    }
+    for id in started {
+        engine.forget(*id, DeliveryOutcome::Abandoned);
+    }
+}

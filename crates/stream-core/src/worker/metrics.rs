@@ -1,0 +1,136 @@
+//! [`WorkerMetrics`]: what a worker counts.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
+};
+
+use crate::{ErrorKind, StreamId, stream::unix_ms};
+
+/// What became of a delivery; the `outcome` label of `worker_deliveries_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeliveryOutcome {
+    Acked,
+    Retried,
+    DeadLettered,
+    OwnershipLost,
+    Released,
+    Abandoned,
+}
+
+impl DeliveryOutcome {
+    const ALL: [Self; 6] = [
+        Self::Acked,
+        Self::Retried,
+        Self::DeadLettered,
+        Self::OwnershipLost,
+        Self::Released,
+        Self::Abandoned,
+    ];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Acked => "acked",
+            Self::Retried => "retried",
+            Self::DeadLettered => "dead_lettered",
+            Self::OwnershipLost => "ownership_lost",
+            Self::Released => "released",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// The metrics of one group's worker. Clones count together.
+#[derive(Debug, Clone)]
+pub struct WorkerMetrics {
+    deliveries: Vec<IntCounter>,
+    redis_errors: Vec<IntCounter>,
+    pub(super) handler_seconds: Histogram,
+    end_to_end_seconds: Histogram,
+    pub(super) in_flight: IntGauge,
+    pub(super) claims: IntCounter,
+    pub(super) group_restores: IntCounter,
+    pub(super) names_lost: IntCounter,
+}
+
+impl WorkerMetrics {
+    /// Registers the metrics of `group`. Every series exists at 0 from here on.
+    pub fn register(registry: &Registry, group: &str) -> Result<Self, prometheus::Error> {
+        let opts = |name: &str, help: &str| Opts::new(name, help).const_label("group", group);
+        let deliveries = IntCounterVec::new(
+            opts("worker_deliveries_total", "Deliveries by what became of them"),
+            &["outcome"],
+        )?;
+        let redis_errors = IntCounterVec::new(
+            opts("worker_redis_errors_total", "Failed Redis operations of the worker by kind"),
+            &["kind"],
+        )?;
+        let histogram = |name: &str, help: &str, start: f64, count: usize| {
+            let buckets = exponential_buckets(start, 4.0, count)?;
+            Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets))
+        };
+        let counter = |name: &str, help: &str| IntCounter::with_opts(opts(name, help));
+        let metrics = Self {
+            deliveries: DeliveryOutcome::ALL
+                .iter()
+                .map(|outcome| deliveries.with_label_values(&[outcome.label()]))
+                .collect(),
+            redis_errors: ErrorKind::ALL
+                .iter()
+                .map(|kind| redis_errors.with_label_values(&[kind.label()]))
+                .collect(),
+            handler_seconds: histogram(
+                "worker_handler_duration_seconds",
+                "Time a handler took, or a batch of a projection",
+                0.000_1,
+                9,
+            )?,
+            end_to_end_seconds: histogram(
+                "worker_end_to_end_seconds",
+                "Time from an entry's append to its ack, by the entry's ID",
+                0.001,
+                10,
+            )?,
+            in_flight: IntGauge::with_opts(opts(
+                "worker_in_flight",
+                "Entries read or claimed and not settled",
+            ))?,
+            claims: counter("worker_claims_total", "Entries claimed because they had been idle")?,
+            group_restores: counter(
+                "worker_group_restores_total",
+                "Times the consumer group was gone and was recreated at its recorded position",
+            )?,
+            names_lost: counter("worker_names_lost_total", "Times a consumer lost its reserved name")?,
+        };
+        registry.register(Box::new(deliveries))?;
+        registry.register(Box::new(redis_errors))?;
+        registry.register(Box::new(metrics.handler_seconds.clone()))?;
+        registry.register(Box::new(metrics.end_to_end_seconds.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.claims.clone()))?;
+        registry.register(Box::new(metrics.group_restores.clone()))?;
+        registry.register(Box::new(metrics.names_lost.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(super) fn delivered(&self, outcome: DeliveryOutcome, entries: u64) {
+        self.deliveries[outcome as usize].inc_by(entries);
+    }
+
+    pub(super) fn redis_error(&self, kind: ErrorKind) {
+        let at = ErrorKind::ALL.iter().position(|known| *known == kind);
+        if let Some(counter) = at.and_then(|at| self.redis_errors.get(at)) {
+            counter.inc();
+        }
+    }
+
+    pub(super) fn acked(&self, ids: &[StreamId]) {
+        self.delivered(DeliveryOutcome::Acked, ids.len() as u64);
+        let now = unix_ms();
+        for id in ids {
+            let age = Duration::from_millis(now.saturating_sub(id.ms));
+            self.end_to_end_seconds.observe(age.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The worker runtime: reads through a group, runs handlers, settles every entry, survives crashes.
+
+mod consumer;
+mod drain;
+mod engine;
+mod handler;
+mod metrics;
+mod naming;
+mod process;
+mod projection;
+mod queue;
+mod reader;
+mod settings;
+mod settler;
+mod supervisor;
+
+pub use drain::DrainReport;
+pub use handler::{Delivery, Handler, Outcome};
+pub use metrics::WorkerMetrics;
+pub use projection::{Effects, Projection, Rejection};
+pub use settings::WorkerSettings;
+pub use supervisor::{Worker, WorkerError};

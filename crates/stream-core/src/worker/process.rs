@@ -1,0 +1,103 @@
+//! [`Process`]: how started deliveries become verdicts. One form runs handlers, one commits projections.
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout};
+
+use super::{Delivery, Handler, Outcome, WorkerMetrics};
+use crate::DeadReason;
+
+/// What the engine has to do about a finished delivery.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Ack it.
+    Ack,
+    /// Nothing: it was acked together with its effects.
+    Committed,
+    /// Nothing: it was not pending any more when its effects were to be applied.
+    NotPending,
+    /// Deliver it again.
+    Retry {
+        reason: String,
+        /// Wanted by the handler. Until entries are parked, the claim interval decides.
+        after: Option<Duration>,
+    },
+    /// Make it a dead letter.
+    Dead { reason: DeadReason, message: String },
+}
+
+/// A delivery and what is to be done about it.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) delivery: Delivery,
+    pub(super) verdict: Verdict,
+}
+
+/// Turns deliveries into verdicts.
+pub(super) trait Process: Send + Sync + 'static {
+    /// Deliveries that one run takes at most.
+    fn batch_max(&self) -> usize;
+    /// Runs at the same time at most.
+    fn runs_max(&self) -> usize;
+    /// Handles a batch. Its future may be dropped when a drain overruns.
+    fn run(self: Arc<Self>, batch: Vec<Delivery>) -> impl Future<Output = Vec<Finished>> + Send;
+}
+
+/// Runs a [`Handler`] for each delivery.
+#[derive(Debug)]
+pub(super) struct HandlerProcess<H> {
+    pub(super) handler: H,
+    pub(super) concurrency: usize,
+    pub(super) timeout: Duration,
+    pub(super) metrics: WorkerMetrics,
+}
+
+impl<H: Handler> Process for HandlerProcess<H> {
+    fn batch_max(&self) -> usize {
+        1
+    }
+
+    fn runs_max(&self) -> usize {
+        self.concurrency
+    }
+
+    async fn run(self: Arc<Self>, batch: Vec<Delivery>) -> Vec<Finished> {
+        let mut finished = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            let started = Instant::now();
+            let handled = AssertUnwindSafe(self.handler.handle(&delivery)).catch_unwind();
+            let outcome = match timeout(self.timeout, handled).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Outcome::Retry {
+                    reason: format!("the handler panicked: {}", panic_text(&*panic)),
+                    after: None,
+                },
+                Err(_) => Outcome::Retry {
+                    reason: format!("the handler took longer than {:?}", self.timeout),
+                    after: None,
+                },
+            };
+            self.metrics.handler_seconds.observe(started.elapsed().as_secs_f64());
+            finished.push(Finished { delivery, verdict: outcome.into() });
+        }
+        finished
+    }
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Ack => Self::Ack,
+            Outcome::Retry { reason, after } => Self::Retry { reason, after },
+            Outcome::Poison { reason } => Self::Dead { reason: DeadReason::Poison, message: reason },
+            Outcome::DeadLetter { reason } => Self::Dead { reason: DeadReason::Rejected, message: reason },
+        }
+    }
+}
+
+/// What a panic said, if it said anything.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,161 @@
+//! [`ReadyQueue`]: deliveries that wait to be started, in the order in which they may be.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{Delivery, settings::SUSPECT_DELIVERIES};
+
+/// Deliveries not started yet.
+///
+/// First attempts with the same ordering key run one after the other, in ID order. Suspects, delivered so
+/// often that they may be what kills processes, run alone, after everything else.
+#[derive(Debug, Default)]
+pub(super) struct ReadyQueue {
+    ordering_field: Option<String>,
+    ready: VecDeque<Delivery>,
+    /// For each key with a first attempt ready or running: those behind it.
+    lanes: HashMap<Bytes, VecDeque<Delivery>>,
+    suspects: VecDeque<Delivery>,
+    suspect_running: bool,
+}
+
+impl ReadyQueue {
+    pub(super) fn new(ordering_field: Option<String>) -> Self {
+        Self { ordering_field, ..Self::default() }
+    }
+
+    /// Adds a delivery. First attempts come in ID order.
+    pub(super) fn push(&mut self, delivery: Delivery) {
+        if delivery.deliveries >= SUSPECT_DELIVERIES {
+            self.suspects.push_back(delivery);
+            return;
+        }
+        let Some(key) = self.lane_key(&delivery) else {
+            self.ready.push_back(delivery);
+            return;
+        };
+        match self.lanes.get_mut(&key) {
+            Some(behind) => behind.push_back(delivery),
+            None => {
+                self.lanes.insert(key, VecDeque::new());
+                self.ready.push_back(delivery);
+            }
+        }
+    }
+
+    /// Takes up to `max` deliveries to start now. `running` says whether any is running already.
+    pub(super) fn take(&mut self, max: usize, running: bool) -> Vec<Delivery> {
+        if self.suspect_running {
+            return Vec::new();
+        }
+        if !self.ready.is_empty() {
+            return self.ready.drain(..max.min(self.ready.len())).collect();
+        }
+        if running {
+            return Vec::new();
+        }
+        let suspect = self.suspects.pop_front();
+        self.suspect_running = suspect.is_some();
+        suspect.into_iter().collect()
+    }
+
+    /// Lets go what waited behind a delivery that was started and has now finished.
+    pub(super) fn finished(&mut self, delivery: &Delivery) {
+        if delivery.deliveries >= SUSPECT_DELIVERIES {
+            self.suspect_running = false;
+        } else if let Some(key) = self.lane_key(delivery) {
+            match self.lanes.get_mut(&key).and_then(VecDeque::pop_front) {
+                Some(next) => self.ready.push_back(next),
+                None => drop(self.lanes.remove(&key)),
+            }
+        }
+    }
+
+    /// Whether a suspect waits or runs: then nothing new should be read, so that it soon runs alone.
+    pub(super) fn has_suspect(&self) -> bool {
+        self.suspect_running || !self.suspects.is_empty()
+    }
+
+    /// Takes out everything that was not started.
+    pub(super) fn take_all(&mut self) -> Vec<Delivery> {
+        let waiting = std::mem::take(&mut self.lanes).into_values().flatten();
+        self.ready.drain(..).chain(self.suspects.drain(..)).chain(waiting).collect()
+    }
+
+    fn lane_key(&self, delivery: &Delivery) -> Option<Bytes> {
+        if delivery.deliveries > 1 {
+            return None;
+        }
+        delivery.ordering_key(self.ordering_field.as_deref()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fields, StreamId};
+
+    fn delivery(ms: u64, order: &'static str, deliveries: u64) -> Delivery {
+        let fields: Fields = [("order_id", order)].into_iter().collect();
+        Delivery { id: StreamId::new(ms, 0), fields, deliveries, group: "g".into(), consumer: "c".into() }
+    }
+
+    fn ids(deliveries: &[Delivery]) -> Vec<u64> {
+        deliveries.iter().map(|delivery| delivery.id.ms).collect()
+    }
+
+    #[test]
+    fn first_attempts_of_one_order_run_one_after_the_other() {
+        let mut queue = ReadyQueue::new(Some("order_id".to_owned()));
+        for (ms, order) in [(1, "a"), (2, "a"), (3, "b"), (4, "a")] {
+            queue.push(delivery(ms, order, 1));
+        }
+        let started = queue.take(9, false);
+        assert_eq!(ids(&started), [1, 3]);
+        queue.finished(&started[1]);
+        assert_eq!(ids(&queue.take(9, true)), []);
+        queue.finished(&started[0]);
+        let second = queue.take(9, true);
+        assert_eq!(ids(&second), [2]);
+        queue.finished(&second[0]);
+        assert_eq!(ids(&queue.take(9, true)), [4]);
+    }
+
+    #[test]
+    fn retries_wait_for_nobody() {
+        let mut queue = ReadyQueue::new(Some("order_id".to_owned()));
+        queue.push(delivery(1, "a", 1));
+        queue.push(delivery(2, "a", 2));
+        assert_eq!(ids(&queue.take(9, false)), [1, 2]);
+    }
+
+    #[test]
+    fn a_suspect_runs_alone() {
+        let mut queue = ReadyQueue::new(None);
+        queue.push(delivery(1, "a", SUSPECT_DELIVERIES));
+        queue.push(delivery(2, "b", 1));
+        let first = queue.take(9, false);
+        assert_eq!(ids(&first), [2]);
+        assert_eq!(ids(&queue.take(9, true)), [], "not beside others");
+        queue.finished(&first[0]);
+        let suspect = queue.take(9, false);
+        assert_eq!(ids(&suspect), [1]);
+        queue.push(delivery(3, "c", 1));
+        assert_eq!(ids(&queue.take(9, false)), [], "no others beside it");
+        queue.finished(&suspect[0]);
+        assert_eq!(ids(&queue.take(9, false)), [3]);
+        assert!(!queue.has_suspect());
+    }
+
+    #[test]
+    fn nothing_is_forgotten_when_it_is_emptied() {
+        let mut queue = ReadyQueue::new(Some("order_id".to_owned()));
+        for (ms, order, deliveries) in [(1, "a", 1), (2, "a", 1), (3, "b", 5)] {
+            queue.push(delivery(ms, order, deliveries));
+        }
+        let mut all = ids(&queue.take_all());
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3]);
+    }
+}

@@ -1,0 +1,115 @@
+//! The reader: the only user of a consumer's blocking connection.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::consumer::Context;
+use crate::{BlockingConnection, Entry, ErrorKind, backoff::Backoff};
+
+/// When reading is allowed: the name is held, and the engine wants more.
+pub(super) struct ReadGate {
+    pub(super) name_held: watch::Receiver<bool>,
+    pub(super) engine_reads: watch::Receiver<bool>,
+}
+
+impl ReadGate {
+    /// Waits until both allow it; `false` if the engine is gone.
+    async fn open(&mut self) -> bool {
+        loop {
+            if self.name_held.wait_for(|held| *held).await.is_err() {
+                return false;
+            }
+            if self.engine_reads.wait_for(|reads| *reads).await.is_err() {
+                return false;
+            }
+            if *self.name_held.borrow() {
+                return true;
+            }
+        }
+    }
+}
+
+/// Reads new entries while there is room for them.
+pub(super) struct Reader {
+    pub(super) context: Arc<Context>,
+    pub(super) connection: BlockingConnection,
+    /// One permit for each entry that may be in flight; the engine gives them back as entries settle.
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) gate: ReadGate,
+}
+
+impl Reader {
+    /// Reads until `stop`, letting the read in progress come to its end: abandoned at the server, it would
+    /// still be given the next entry.
+    pub(super) async fn run(mut self, batches: mpsc::Sender<Vec<Entry>>, stop: CancellationToken) {
+        let mut backoff = Backoff::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                open = self.gate.open() => if !open { return },
+            }
+            let threshold = self.context.settings.read_threshold();
+            let permits = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                permits = Arc::clone(&self.permits).acquire_many_owned(threshold as u32) => permits,
+            };
+            let Ok(mut reserved) = permits else { return };
+            // Waiting for room may have taken long; the gate may have closed meanwhile.
+            if !*self.gate.engine_reads.borrow() || !*self.gate.name_held.borrow() {
+                continue;
+            }
+            let more = self.permits.available_permits().min(self.context.settings.read_count - threshold);
+            if let Ok(extra) = Arc::clone(&self.permits).try_acquire_many_owned(more as u32) {
+                reserved.merge(extra);
+            }
+            match self.read(reserved.num_permits()).await {
+                Ok(entries) => {
+                    let failures = backoff.reset();
+                    if failures > 0 {
+                        tracing::info!(consumer = %self.context.consumer, failures, "reading works again");
+                    }
+                    if entries.is_empty() {
+                        continue;
+                    }
+                    // The engine gives these permits back as the entries settle.
+                    if let Some(used) = reserved.split(entries.len()) {
+                        used.forget();
+                    }
+                    if batches.send(entries).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    drop(reserved);
+                    self.recover(&error, &backoff).await;
+                    if !backoff.wait(&stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self, count: usize) -> Result<Vec<Entry>, crate::Error> {
+        let Context { stream, group, consumer, settings, .. } = &*self.context;
+        stream.read_new(&mut self.connection, group, consumer, count, settings.block).await
+    }
+
+    /// Reports a failed read once a series, and recreates a group that is gone.
+    async fn recover(&self, error: &crate::Error, backoff: &Backoff) {
+        if backoff.is_first() {
+            self.context.report("reading failed", error);
+        } else {
+            self.context.metrics.redis_error(error.kind());
+        }
+        if error.kind() == ErrorKind::NoGroup
+            && let Err(error) = self.context.restore_group().await
+        {
+            self.context.report("recreating the group failed", &error);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! [`WorkerSettings`]: the bounds and the timing of a worker.
+
+use std::time::Duration;
+
+/// How a worker's consumers read, handle, claim and drain. Every bound is a bound for one consumer.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Names of the consumers, one consumer for each. Stable across restarts, unique in the group.
+    pub consumers: Vec<String>,
+    /// The host's name, told to others in the lease of each name.
+    pub host: String,
+    /// Where this process can be reached, told to others; may be empty.
+    pub advertise: String,
+    /// Entries asked for in one read.
+    pub read_count: usize,
+    /// How long one read waits at the server. Short, since a drain waits for its end.
+    pub block: Duration,
+    /// Entries read or claimed and not settled yet: what a crash leaves to others.
+    pub max_in_flight: usize,
+    /// Handlers running at the same time.
+    pub concurrency: usize,
+    /// A handler that takes longer has failed.
+    pub handler_timeout: Duration,
+    /// Entries idle for so long are taken over from whoever held them.
+    pub claim_min_idle: Duration,
+    /// How often to look for them, with jitter.
+    pub claim_interval: Duration,
+    /// Whether to claim at all by itself.
+    pub claim_auto: bool,
+    /// The attempt after which a failing entry becomes a dead letter.
+    pub max_deliveries: u64,
+    /// First attempts of entries with the same value in this field run in ID order.
+    pub ordering_field: Option<String>,
+    /// How long a drain may take before handlers are abandoned.
+    pub drain_timeout: Duration,
+    /// How long a name stays reserved without renewal.
+    pub lease_ttl: Duration,
+    /// How often names are renewed.
+    pub lease_renew_interval: Duration,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            consumers: vec!["consumer-0".to_owned()],
+            host: String::new(),
+            advertise: String::new(),
+            read_count: 200,
+            block: Duration::from_secs(1),
+            max_in_flight: 1_000,
+            concurrency: 64,
+            handler_timeout: Duration::from_secs(30),
+            claim_min_idle: Duration::from_secs(5),
+            claim_interval: Duration::from_secs(1),
+            claim_auto: true,
+            max_deliveries: 5,
+            ordering_field: None,
+            drain_timeout: Duration::from_secs(8),
+            lease_ttl: Duration::from_secs(5),
+            lease_renew_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+impl WorkerSettings {
+    /// How often leases on entries in flight are renewed: often enough that one failed renewal costs none.
+    pub(super) fn renew_interval(&self) -> Duration {
+        self.claim_min_idle / 5
+    }
+
+    /// Capacity that must be free before the next read: reads of a few entries each would waste round trips.
+    pub(super) fn read_threshold(&self) -> usize {
+        self.read_count.min(self.max_in_flight / 4).max(1)
+    }
+}
+
+/// Entries delivered so often may be what kills processes: they run alone.
+pub(super) const SUSPECT_DELIVERIES: u64 = 3;
+
+/// Rows that one claim looks at.
+pub(super) const CLAIM_PAGE: usize = 200;
