@@ -8,6 +8,7 @@ mod error;
 mod id;
 mod key;
 mod lease;
+mod projected;
 mod reply;
 mod scripts;
 mod server;
@@ -24,7 +25,7 @@ pub use server::{ServerInfo, ServerVersion};
 pub use stream::{
     AutoClaimed, ClaimRequest, Claimed, ClaimedEntry, ConsumerInfo, DeadReason, Direction, EventStream,
     GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary,
-    Precision, RangeQuery, Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail,
+    Precision, RangeQuery, RegisteredConsumer, Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail,
 };
 pub use worker::{
     Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,

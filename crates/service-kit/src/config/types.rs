@@ -64,7 +64,6 @@ macro_rules! word_enum {
     ($(#[$meta:meta])* $name:ident, $allowed:literal { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
         pub enum $name { $($(#[$variant_meta])* $variant,)+ }
 
         impl $name {

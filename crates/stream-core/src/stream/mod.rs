@@ -7,6 +7,7 @@ mod pending;
 mod range;
 mod read;
 mod recovery;
+mod registry;
 mod retention;
 mod settle;
 
@@ -16,6 +17,7 @@ pub use pending::{AutoClaimed, PendingFilter, PendingRow, PendingSummary};
 pub use range::{Direction, Page, RangeQuery};
 pub use read::Tail;
 pub use recovery::{ClaimRequest, Claimed, ClaimedEntry, Retired, SweepPage};
+pub use registry::RegisteredConsumer;
 pub use retention::{GuardedTrim, MaxLen, Precision};
 pub(crate) use settle::unix_ms;
 pub use settle::{DeadReason, Renewed, SettledDead};

@@ -1,0 +1,92 @@
+//! The query API over HTTP.
+
+mod params;
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use params::{SeriesParams, SummaryParams, TopParams};
+use serde_json::{Value, json};
+use service_kit::{Problem, problem};
+use stream_core::Error;
+
+use crate::queries::Queries;
+
+#[derive(Debug, Clone)]
+struct Api {
+    queries: Queries,
+    deadline: Duration,
+}
+
+/// The routes, each answered within `deadline`.
+pub(crate) fn router(queries: Queries, deadline: Duration) -> Router {
+    Router::new()
+        .route("/v1/analytics/summary", get(summary))
+        .route("/v1/analytics/customers/top", get(top_customers))
+        .route("/v1/analytics/timeseries", get(timeseries))
+        .route("/v1/analytics/orders/{order_id}", get(order))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .with_state(Api { queries, deadline })
+}
+
+type Answer = Result<Json<Value>, Problem>;
+
+async fn summary(State(api): State<Api>, Query(params): Query<SummaryParams>) -> Answer {
+    let window_ms = params.window_ms()?;
+    let summary = async {
+        match window_ms {
+            Some(window_ms) => api.queries.summary_of_window(params::now_ms(), window_ms).await,
+            None => api.queries.summary().await,
+        }
+    };
+    answer(&api, summary).await.map(Json)
+}
+
+async fn top_customers(State(api): State<Api>, Query(params): Query<TopParams>) -> Answer {
+    let count = params.count()?;
+    answer(&api, api.queries.top_customers(count)).await.map(Json)
+}
+
+async fn timeseries(State(api): State<Api>, Query(params): Query<SeriesParams>) -> Answer {
+    let query = params.query(&api.queries)?;
+    let points = answer(&api, api.queries.series(&query)).await?;
+    let metric = params.metric.unwrap_or_default();
+    let step_ms = query.step_minutes * crate::calendar::MINUTE_MS;
+    Ok(Json(json!({ "metric": metric, "step_ms": step_ms, "points": points })))
+}
+
+async fn order(State(api): State<Api>, Path(order_id): Path<String>) -> Response {
+    match answer(&api, api.queries.order(&order_id)).await {
+        Ok(Some(order)) => Json(order).into_response(),
+        Ok(None) => Problem::new(StatusCode::NOT_FOUND, "/problems/unknown-order", "Unknown order")
+            .detail(
+                "no event of this order was counted, or its last one is longer ago than analytics.order_ttl",
+            )
+            .into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Bounds a query, and says so if Redis could not answer it.
+async fn answer<T>(api: &Api, query: impl Future<Output = Result<T, Error>>) -> Result<T, Problem> {
+    let unavailable = |detail: String| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Redis is unavailable")
+            .detail(detail)
+            .retry_after(Duration::from_secs(1))
+    };
+    match tokio::time::timeout(api.deadline, query).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a query failed");
+            Err(unavailable("the projections could not be read; try again".to_owned()))
+        }
+        Err(_) => Err(unavailable(format!("no answer within {:?} (analytics.query_deadline)", api.deadline))),
+    }
+}

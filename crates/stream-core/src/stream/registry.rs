@@ -1,0 +1,63 @@
+//! The registry of consumers: which ones the runtime knows, and which of them are alive.
+
+use redis::{FromRedisValue, ParsingError, Value};
+
+use super::EventStream;
+use crate::{
+    Error, Holder,
+    reply::{take_array, take_string},
+};
+
+/// A consumer that holds its name, or held it and left entries behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredConsumer {
+    /// Its group: a managed one, since the runtime registered it.
+    pub group: String,
+    /// Its name.
+    pub consumer: String,
+    /// The process that reserved the name last, if that can be read.
+    pub holder: Option<Holder>,
+}
+
+/// HGETALL's reply.
+struct Registry(Vec<RegisteredConsumer>);
+
+impl FromRedisValue for Registry {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut consumers = Vec::new();
+        let mut items = take_array(value)?.into_iter();
+        while let (Some(field), Some(value)) = (items.next(), items.next()) {
+            // A group's name may contain a slash; a consumer's is what follows the last one.
+            if let Some((group, consumer)) = take_string(field)?.rsplit_once('/') {
+                consumers.push(RegisteredConsumer {
+                    group: group.to_owned(),
+                    consumer: consumer.to_owned(),
+                    holder: serde_json::from_str(&take_string(value)?).ok(),
+                });
+            }
+        }
+        Ok(Self(consumers))
+    }
+}
+
+impl EventStream {
+    /// Every registered consumer of every managed group.
+    pub async fn registered_consumers(&self) -> Result<Vec<RegisteredConsumer>, Error> {
+        let mut cmd = redis::cmd("HGETALL");
+        cmd.arg(self.key.workers());
+        Ok(self.connection.query::<Registry>("HGETALL workers", &cmd).await?.0)
+    }
+
+    /// For each consumer of `group`, whether its name is leased now.
+    pub async fn consumers_alive(&self, group: &str, consumers: &[&str]) -> Result<Vec<bool>, Error> {
+        if consumers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut cmd = redis::cmd("MGET");
+        for consumer in consumers {
+            cmd.arg(self.key.consumer_lease(group, consumer));
+        }
+        let leases: Vec<Option<String>> = self.connection.query("MGET leases", &cmd).await?;
+        Ok(leases.iter().map(Option::is_some).collect())
+    }
+}

@@ -1,0 +1,79 @@
+//! How a test's Redis server is configured.
+
+use crate::{process::StartError, server::RedisServer};
+
+/// Configuration of a [`RedisServer`], from [`RedisServer::builder`]: in memory only, unless told otherwise.
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing runs until `start` is called"]
+pub struct RedisOptions {
+    append_only: bool,
+    max_memory_bytes: Option<u64>,
+    extra_args: Vec<String>,
+}
+
+impl RedisOptions {
+    /// Whether writes survive [`RedisServer::kill`]: an append-only file, synced before each reply
+    /// (`appendfsync always`). Off by default.
+    pub fn append_only(mut self, on: bool) -> Self {
+        self.append_only = on;
+        self
+    }
+
+    /// Refuses writes with OOM beyond so many bytes (`noeviction`). No limit by default; an empty server takes
+    /// about 1 MB.
+    pub fn max_memory_bytes(mut self, bytes: u64) -> Self {
+        self.max_memory_bytes = Some(bytes);
+        self
+    }
+
+    /// Adds an option of `redis-server` with its values, such as `arg("--maxclients", ["10"])`. It goes last, so
+    /// it wins over what this crate sets.
+    pub fn arg<V: Into<String>>(mut self, name: &str, values: impl IntoIterator<Item = V>) -> Self {
+        self.extra_args.push(name.to_owned());
+        self.extra_args.extend(values.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts the server and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the [`StartError`].
+    pub async fn start(self) -> RedisServer {
+        match self.try_start().await {
+            Ok(server) => server,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Like [`RedisOptions::start`], for tests that expect it to fail.
+    pub async fn try_start(self) -> Result<RedisServer, StartError> {
+        RedisServer::launch(self).await
+    }
+
+    /// The server's arguments, except for its port and directory.
+    pub(crate) fn args(&self) -> Vec<String> {
+        let append_only = if self.append_only { "yes" } else { "no" };
+        let mut args: Vec<String> = [
+            "--bind",
+            "127.0.0.1",
+            "--daemonize",
+            "no",
+            "--save",
+            "",
+            "--appendonly",
+            append_only,
+            "--appendfsync",
+            "always",
+            "--maxmemory-policy",
+            "noeviction",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        if let Some(bytes) = self.max_memory_bytes {
+            args.extend(["--maxmemory".to_owned(), bytes.to_string()]);
+        }
+        args.extend_from_slice(&self.extra_args);
+        args
+    }
+}

@@ -1,0 +1,142 @@
+//! A Redis server of a test's own.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use tempfile::TempDir;
+
+use crate::{
+    options::RedisOptions,
+    ports::{free_port, random},
+    process::{RedisProcess, StartError},
+};
+
+/// How often another port is tried when somebody took the one that was free.
+const MAX_PORT_ATTEMPTS: usize = 10;
+
+/// How long a test's connection waits for a reply: long enough for blocking reads.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A real `redis-server` on a loopback port and in a temporary directory of its own.
+///
+/// The program is `redis-server` in PATH, or the one that `REDIS_SERVER_BIN` names. Dropping the value kills the
+/// server and removes the directory.
+///
+/// ```no_run
+/// # async fn example() {
+/// use testkit::RedisServer;
+///
+/// let mut server = RedisServer::builder().append_only(true).start().await;
+/// let stream = server.unique_stream("orders");
+/// server.kill();
+/// server.restart().await;
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RedisServer {
+    // The process goes first when this is dropped, then its directory.
+    process: Option<RedisProcess>,
+    options: RedisOptions,
+    port: u16,
+    dir: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server that keeps everything in memory and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the [`StartError`].
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Options for a server that needs more than [`RedisServer::start`] gives.
+    pub fn builder() -> RedisOptions {
+        RedisOptions::default()
+    }
+
+    pub(crate) async fn launch(options: RedisOptions) -> Result<Self, StartError> {
+        let dir = TempDir::with_prefix("orderflow-redis-").map_err(StartError::Directory)?;
+        let mut attempt = 1;
+        loop {
+            let port = free_port();
+            match RedisProcess::start(&options, port, dir.path()).await {
+                Ok(process) => return Ok(Self { process: Some(process), options, port, dir }),
+                Err(error) if error.is_port_taken() && attempt < MAX_PORT_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// `redis://127.0.0.1:<port>`; the same after a restart.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The TCP port; the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The directory that holds the server's log and append-only files.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The server's process ID; another one after a restart.
+    ///
+    /// # Panics
+    ///
+    /// While the server is killed.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the server is killed and has no process ID").pid()
+    }
+
+    /// Kills the server with SIGKILL, as a crash would, and waits until it is gone. Does nothing if it is
+    /// already.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts the server again on the same port with the same directory, killing it first if it runs, and waits
+    /// until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the [`StartError`].
+    pub async fn restart(&mut self) {
+        self.kill();
+        match RedisProcess::start(&self.options, self.port, self.dir.path()).await {
+            Ok(process) => self.process = Some(process),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A new connection that waits up to 30 s for a reply.
+    ///
+    /// # Panics
+    ///
+    /// If the server cannot be reached.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let client = redis::Client::open(self.url()).expect("the URL is well-formed");
+        match client.get_multiplexed_async_connection_with_config(&config).await {
+            Ok(connection) => connection,
+            Err(error) => panic!("cannot connect to the test's Redis server at {}: {error}", self.url()),
+        }
+    }
+
+    /// A stream key that nobody used before: `<prefix>:` and a unique number in hexadecimal digits.
+    pub fn unique_stream(&self, prefix: &str) -> String {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        format!("{prefix}:{:016x}{count:x}", random())
+    }
+}
