@@ -57,7 +57,7 @@ async fn top_customers(State(api): State<Api>, Query(params): Query<TopParams>) 
 async fn timeseries(State(api): State<Api>, Query(params): Query<SeriesParams>) -> Answer {
     let query = params.query(&api.queries)?;
     let points = answer(&api, api.queries.series(&query)).await?;
-    let metric = params.metric.unwrap_or_default();
+    let metric = params.metric.unwrap_or_else(|| "revenue".to_owned());
     let step_ms = query.step_minutes * crate::calendar::MINUTE_MS;
     Ok(Json(json!({ "metric": metric, "step_ms": step_ms, "points": points })))
 }

@@ -1,0 +1,41 @@
+//! reaper: recovery of what consumers leave behind, retention, and the groups' metrics.
+
+mod group_metrics;
+mod leadership;
+mod managed;
+mod observe;
+mod retention;
+mod retire;
+mod rounds;
+mod sweep;
+
+use std::process::ExitCode;
+
+use group_metrics::GroupMetrics;
+use leadership::Leadership;
+use rounds::Rounds;
+use service_kit::{Context, Redis, Service, service_main};
+
+fn main() -> ExitCode {
+    let service = Service {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        about: env!("CARGO_PKG_DESCRIPTION"),
+        ops_listen_key: "reaper.ops_listen",
+        ops_listen: |settings| settings.reaper.ops_listen,
+    };
+    service_main(&service, run)
+}
+
+async fn run(context: Context) -> anyhow::Result<()> {
+    let redis = Redis::open(&context)?;
+    let metrics = GroupMetrics::register(&context.registry, redis.stream.key().as_str())?;
+    let leadership = Leadership::new(&redis, &context)?;
+    let rounds = Rounds::new(&redis, &context, metrics)?;
+    redis
+        .watched(&context, async {
+            leadership.serve(rounds, &context.shutdown).await;
+            Ok(())
+        })
+        .await
+}

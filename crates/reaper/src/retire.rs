@@ -1,0 +1,131 @@
+//! Retiring dead consumers: their entries go to live peers, then they are deleted.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use prometheus::IntCounter;
+use service_kit::{Context, Redis};
+use stream_core::{ConsumerInfo, Error, ErrorKind, EventStream, Retired};
+use tokio::time::Instant;
+
+/// Rows moved in one script.
+const PAGE: usize = 500;
+/// Scripts for one consumer in one round; what is left comes with the next one.
+const PAGES_MAX: usize = 200;
+
+pub(crate) struct Retirement {
+    stream: EventStream,
+    /// A name without a lease for so long is nobody's.
+    dead_after: Duration,
+    /// A consumer that never had a lease is dead after so long without a sign of life.
+    idle_dead_after: Duration,
+    /// Whether entries may be moved: not where an operator claims by hand.
+    moves: bool,
+    /// Since when each consumer, by group and name, has been seen without a lease.
+    unleased: HashMap<(String, String), Instant>,
+    deleted: IntCounter,
+    moved: IntCounter,
+}
+
+impl Retirement {
+    pub(crate) fn new(redis: &Redis, context: &Context) -> anyhow::Result<Self> {
+        let worker = &context.settings.worker;
+        let deleted = IntCounter::new("reaper_consumers_deleted_total", "Dead consumers that were deleted")?;
+        let moved =
+            IntCounter::new("reaper_entries_moved_total", "Entries moved from dead consumers to peers")?;
+        context.registry.register(Box::new(deleted.clone()))?;
+        context.registry.register(Box::new(moved.clone()))?;
+        Ok(Self {
+            stream: redis.stream.clone(),
+            dead_after: worker.lease_ttl * 2,
+            idle_dead_after: context.settings.reaper.consumer_idle_dead_after,
+            moves: worker.claim_auto,
+            unleased: HashMap::new(),
+            deleted,
+            moved,
+        })
+    }
+
+    /// Looks at every consumer of a group and retires the dead. `registered` have, or had, a lease.
+    pub(crate) async fn retire(
+        &mut self,
+        group: &str,
+        registered: &BTreeSet<String>,
+        lease_value: &str,
+    ) -> Result<(), Error> {
+        let consumers = match self.stream.consumers(group).await {
+            Ok(consumers) => consumers,
+            Err(error) if error.kind() == ErrorKind::NoGroup => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let names: Vec<&str> = consumers.iter().map(|consumer| consumer.name.as_str()).collect();
+        let alive = self.stream.consumers_alive(group, &names).await?;
+        let (mut live, mut dead) = (Vec::new(), Vec::new());
+        for (consumer, alive) in consumers.iter().zip(alive) {
+            if alive {
+                live.push(consumer.name.as_str());
+            }
+            if self.is_dead(group, consumer, alive, registered.contains(&consumer.name)) {
+                dead.push(consumer.name.as_str());
+            }
+        }
+        for (index, name) in dead.into_iter().enumerate() {
+            // Peers take turns, so that one of them does not inherit everything.
+            let peer = (self.moves && !live.is_empty()).then(|| live[index % live.len()]);
+            self.retire_one(group, name, peer, lease_value).await?;
+        }
+        Ok(())
+    }
+
+    fn is_dead(&mut self, group: &str, consumer: &ConsumerInfo, alive: bool, registered: bool) -> bool {
+        let key = (group.to_owned(), consumer.name.clone());
+        if alive {
+            self.unleased.remove(&key);
+            return false;
+        }
+        if !registered {
+            return consumer.idle >= self.idle_dead_after;
+        }
+        // The time is this process's own: a reaper that has just taken over waits anew.
+        self.unleased.entry(key).or_insert_with(Instant::now).elapsed() >= self.dead_after
+    }
+
+    async fn retire_one(
+        &mut self,
+        group: &str,
+        name: &str,
+        peer: Option<&str>,
+        lease_value: &str,
+    ) -> Result<(), Error> {
+        let mut total = 0;
+        for _ in 0..PAGES_MAX {
+            let (moved, deleted, lost) =
+                match self.stream.retire_consumer(group, lease_value, name, peer, PAGE).await? {
+                    Retired::Page { moved, deleted, lost } => (moved, deleted, lost),
+                    Retired::Alive | Retired::Fenced => return Ok(()),
+                };
+            total += moved;
+            self.moved.inc_by(moved);
+            if !lost.is_empty() {
+                tracing::error!(group, consumer = name, ids = ?lost, "entries were removed while pending; dead letters");
+            }
+            if deleted {
+                self.deleted.inc();
+                self.unleased.remove(&(group.to_owned(), name.to_owned()));
+                tracing::info!(group, consumer = name, moved = total, peer, "dead consumer deleted");
+                return Ok(());
+            }
+            if moved == 0 && lost.is_empty() {
+                // Entries are left and there is no peer: they wait for one.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.unleased.clear();
+    }
+}
