@@ -1,0 +1,13 @@
+//! Tests only: runs the real binaries, as processes, against a real Redis server, and stops, kills and
+//! restarts them.
+//!
+//! The binaries come from the target directory that the tests run from: `cargo build --workspace --bins`
+//! (or `make test`) builds them.
+
+mod binary;
+mod pipeline;
+mod service;
+
+pub use binary::binary;
+pub use pipeline::{Pipeline, Role};
+pub use service::Service;

@@ -1,0 +1,239 @@
+//! [`Pipeline`]: a Redis server and the services of one test, on ports of their own.
+
+use std::{collections::HashMap, time::Duration};
+
+use redis::aio::MultiplexedConnection;
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::{RedisServer, eventually, free_port};
+
+use crate::Service;
+
+/// A service of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// producer-api.
+    Producer,
+    /// notifications-worker.
+    Notifications,
+    /// analytics-worker.
+    Analytics,
+    /// reaper.
+    Reaper,
+}
+
+impl Role {
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Producer => "producer-api",
+            Self::Notifications => "notifications-worker",
+            Self::Analytics => "analytics-worker",
+            Self::Reaper => "reaper",
+        }
+    }
+
+    const fn section(self) -> &'static str {
+        match self {
+            Self::Producer => "PRODUCER",
+            Self::Notifications => "NOTIFICATIONS",
+            Self::Analytics => "ANALYTICS",
+            Self::Reaper => "REAPER",
+        }
+    }
+}
+
+/// One test's pipeline. Everything ends when it is dropped.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// Its Redis server.
+    pub redis: RedisServer,
+    /// The stream's key.
+    pub stream: String,
+    settings: Vec<(String, String)>,
+    public: HashMap<Role, u16>,
+    logs: TempDir,
+    started: usize,
+}
+
+/// How long anything that should happen soon may take on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+impl Pipeline {
+    /// A pipeline on a server without persistence.
+    pub async fn new() -> Self {
+        Self::on(RedisServer::start().await)
+    }
+
+    /// A pipeline on this server. Claims are quick, so that recovery is.
+    pub fn on(redis: RedisServer) -> Self {
+        let mut pipeline = Self {
+            stream: "events:orders".to_owned(),
+            settings: Vec::new(),
+            public: HashMap::from([(Role::Producer, free_port()), (Role::Analytics, free_port())]),
+            logs: TempDir::with_prefix("orderflow-e2e-").expect("a temporary directory can be made"),
+            started: 0,
+            redis,
+        };
+        let url = pipeline.redis.url();
+        pipeline.set("ORDERFLOW__REDIS__URL", &url);
+        pipeline.set("ORDERFLOW__WORKER__CLAIM_MIN_IDLE", "1s");
+        pipeline.set("ORDERFLOW__WORKER__CLAIM_INTERVAL", "300ms");
+        pipeline.set("ORDERFLOW__WORKER__LEASE_TTL", "2s");
+        pipeline.set("ORDERFLOW__WORKER__LEASE_RENEW_INTERVAL", "400ms");
+        pipeline.set("ORDERFLOW__REAPER__INTERVAL", "500ms");
+        pipeline.set("ORDERFLOW__REAPER__LEASE_TTL", "2s");
+        for role in [Role::Producer, Role::Analytics] {
+            let listen = format!("127.0.0.1:{}", pipeline.public[&role]);
+            pipeline.set(&format!("ORDERFLOW__{}__LISTEN", role.section()), &listen);
+        }
+        pipeline
+    }
+
+    /// A setting of every service that is started from here on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Starts a service; it may not be ready yet.
+    pub fn start(&mut self, role: Role) -> Service {
+        self.start_named(role, &[])
+    }
+
+    /// Starts a service whose consumers have these names, or the default ones if there are none.
+    pub fn start_named(&mut self, role: Role, consumers: &[&str]) -> Service {
+        self.started += 1;
+        let ops_port = free_port();
+        let mut settings = self.settings.clone();
+        let ops_listen = format!("127.0.0.1:{ops_port}");
+        settings.push((format!("ORDERFLOW__{}__OPS_LISTEN", role.section()), ops_listen));
+        if !consumers.is_empty() {
+            settings.push(("ORDERFLOW__WORKER__NAMES".to_owned(), consumers.join(",")));
+        }
+        let log = self.logs.path().join(format!("{}-{}.log", role.program(), self.started));
+        Service::spawn(role.program(), &settings, log, ops_port)
+    }
+
+    /// Starts services and waits until all are ready.
+    pub async fn start_all<const N: usize>(&mut self, roles: [Role; N]) -> [Service; N] {
+        let mut services = roles.map(|role| self.start(role));
+        for service in &mut services {
+            service.ready().await;
+        }
+        services
+    }
+
+    /// A URL of producer-api or of analytics-worker.
+    ///
+    /// # Panics
+    ///
+    /// If the role has no public port.
+    pub fn url(&self, role: Role, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.public[&role])
+    }
+
+    /// Posts a body to producer-api; the status and the answer.
+    pub async fn post(&self, body: String) -> (u16, Value) {
+        let request = reqwest::Client::new().post(self.url(Role::Producer, "/v1/events"));
+        let answer = request.header("content-type", "application/json").body(body).send().await;
+        let answer = answer.expect("producer-api answers");
+        (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
+    }
+
+    /// Asks analytics-worker.
+    pub async fn analytics(&self, path: &str) -> Value {
+        let answer = reqwest::get(self.url(Role::Analytics, path)).await.expect("analytics-worker answers");
+        answer.json().await.expect("the answer is JSON")
+    }
+
+    /// A connection to the server, as another tool would have it.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        self.redis.connection().await
+    }
+
+    /// Appends an entry as redis-cli would.
+    pub async fn xadd(&self, fields: &[(&str, &str)]) -> String {
+        let mut cmd = redis::cmd("XADD");
+        cmd.arg(&self.stream).arg("*");
+        for (field, value) in fields {
+            cmd.arg(field).arg(value);
+        }
+        cmd.query_async(&mut self.connection().await).await.expect("XADD succeeds")
+    }
+
+    /// Waits until every group has been delivered everything and has acked it.
+    pub async fn settled(&self) {
+        let mut connection = self.connection().await;
+        eventually(SOON, "both groups have settled everything", async || {
+            let last = last_id(&mut connection, &self.stream).await;
+            for group in ["notifications", "analytics"] {
+                let (delivered, pending) = position(&mut connection, &self.stream, group).await?;
+                if delivered != last || pending != 0 {
+                    return Err(format!("{group}: delivered {delivered} of {last}, {pending} pending"));
+                }
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    /// The dead letters of a group, each as its fields.
+    pub async fn dead_letters(&self, group: &str) -> Vec<HashMap<String, String>> {
+        let key = format!("{{{}}}:dlq:{group}", self.stream);
+        let entries: Vec<(String, HashMap<String, String>)> = redis::cmd("XRANGE")
+            .arg(key)
+            .arg("-")
+            .arg("+")
+            .query_async(&mut self.connection().await)
+            .await
+            .expect("XRANGE succeeds");
+        entries.into_iter().map(|(_, fields)| fields).collect()
+    }
+
+    /// Pending entries of a group: ID, consumer, idle ms, deliveries.
+    pub async fn pending(&self, group: &str) -> Vec<(String, String, u64, u64)> {
+        redis::cmd("XPENDING")
+            .arg(&self.stream)
+            .arg(group)
+            .arg("-")
+            .arg("+")
+            .arg(10_000)
+            .query_async(&mut self.connection().await)
+            .await
+            .expect("XPENDING succeeds")
+    }
+}
+
+async fn last_id(connection: &mut MultiplexedConnection, stream: &str) -> String {
+    let newest: Vec<(String, HashMap<String, String>)> = redis::cmd("XREVRANGE")
+        .arg(stream)
+        .arg("+")
+        .arg("-")
+        .arg("COUNT")
+        .arg(1)
+        .query_async(connection)
+        .await
+        .unwrap_or_default();
+    newest.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id)
+}
+
+/// A group's last delivered ID and its number of pending entries.
+async fn position(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    group: &str,
+) -> Result<(String, u64), String> {
+    let groups: Vec<HashMap<String, redis::Value>> = redis::cmd("XINFO")
+        .arg("GROUPS")
+        .arg(stream)
+        .query_async(connection)
+        .await
+        .map_err(|error| error.to_string())?;
+    for info in groups {
+        let text = |name: &str| info.get(name).and_then(|value| redis::from_redis_value_ref(value).ok());
+        if text("name") == Some(group.to_owned()) {
+            let pending = text("pending").and_then(|text: String| text.parse().ok());
+            return Ok((text("last-delivered-id").unwrap_or_default(), pending.unwrap_or(u64::MAX)));
+        }
+    }
+    Err(format!("there is no group {group}"))
+}
