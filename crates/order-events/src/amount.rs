@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Serialize, Serializer};
 
 use crate::text::shorten;
@@ -86,12 +87,12 @@ impl FromStr for Amount {
         if fraction.len() > 2 {
             return Err(AmountError::TooManyDecimals(shorten(literal)));
         }
-        // Saturating keeps the value above the limit however many digits follow.
-        let number = |digits: &str| {
-            digits.bytes().fold(0_i64, |n, d| n.saturating_mul(10).saturating_add(i64::from(d - b'0')))
-        };
-        let tenths = if fraction.len() == 1 { 10 } else { 1 };
-        let cents = number(whole).saturating_mul(100).saturating_add(number(fraction) * tenths);
+        // More digits than a Decimal holds are more than an amount may have.
+        let cents = Decimal::from_str_exact(literal)
+            .ok()
+            .and_then(|amount| amount.checked_mul(Decimal::ONE_HUNDRED))
+            .and_then(|cents| cents.to_i64())
+            .ok_or_else(|| AmountError::TooLarge(shorten(literal)))?;
         if cents > Self::MAX.cents {
             return Err(AmountError::TooLarge(shorten(literal)));
         }

@@ -1,0 +1,72 @@
+//! What every request handler shares.
+
+use std::{sync::Arc, time::Duration};
+
+use order_events::EventTypes;
+use stream_core::EventStream;
+use tokio::time::Instant;
+
+use crate::{group_commit::Queue, metrics::Metrics};
+
+/// Bounds of one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most bytes of a body.
+    pub(crate) body_bytes: usize,
+    /// Longest time until the client has its answer.
+    pub(crate) request_deadline: Duration,
+}
+
+/// The state of the router. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    stream: EventStream,
+    queue: Arc<Queue>,
+    types: EventTypes,
+    metrics: Metrics,
+    limits: Limits,
+}
+
+impl App {
+    pub(crate) fn new(
+        stream: EventStream,
+        queue: Arc<Queue>,
+        types: EventTypes,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> Self {
+        Self(Arc::new(Shared { stream, queue, types, metrics, limits }))
+    }
+
+    /// The stream, for reading; everything written goes through the [queue](Self::queue).
+    pub(crate) fn stream(&self) -> &EventStream {
+        &self.0.stream
+    }
+
+    /// Where events wait to be written together.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// The types that may be sent.
+    pub(crate) fn types(&self) -> &EventTypes {
+        &self.0.types
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Most bytes of a body.
+    pub(crate) fn body_limit_bytes(&self) -> usize {
+        self.0.limits.body_bytes
+    }
+
+    /// When a request that came in now must have its answer.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.0.limits.request_deadline
+    }
+}

@@ -1,0 +1,195 @@
+//! The bounded queue of submissions that wait to be written.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use order_events::OrderEvent;
+use tokio::sync::Notify;
+
+use super::{
+    Cause, Failure, Ticket,
+    submission::{Part, Submission},
+};
+use crate::metrics::{EventOutcome, Metrics};
+
+/// Most bytes of bodies that wait, whatever their number of events: with events of the largest size, the
+/// event capacity alone would let the queue grow to gigabytes.
+const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A pipeline that has reached this size takes no further request along, so that one reply does not take too
+/// long.
+const PIPELINE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Submissions in the order they came in.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    capacity: usize,
+    pipeline_events: usize,
+    metrics: Metrics,
+    waiting: Mutex<Waiting>,
+    /// Wakes writers: something waits, or the queue was closed.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    submissions: VecDeque<Arc<Submission>>,
+    /// Events that wait, those included whose request is partly in flight.
+    events: usize,
+    /// Bytes of the submissions that have waiting events.
+    bytes: usize,
+    closed: bool,
+}
+
+/// What a writer finds in the queue.
+enum Found {
+    Parts(Vec<Part>),
+    Nothing,
+    Closed,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize, pipeline_events: usize, metrics: Metrics) -> Self {
+        let waiting = Mutex::default();
+        Self { capacity, pipeline_events, metrics, waiting, changed: Notify::new() }
+    }
+
+    /// Queues the events of one request, all of them or none. `bytes` is the size of its body.
+    ///
+    /// A request that is larger than the whole capacity is taken while nothing else waits: it could never
+    /// be sent otherwise.
+    pub(crate) fn submit(&self, events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, Failure> {
+        let mut waiting = self.waiting();
+        let refused = if waiting.closed {
+            Some(Cause::ShuttingDown)
+        } else {
+            (!self.make_room(&mut waiting, events.len(), bytes)).then_some(Cause::QueueFull)
+        };
+        if let Some(cause) = refused {
+            drop(waiting);
+            self.count_failed(&events);
+            return Err(Failure::not_stored(cause));
+        }
+        waiting.events += events.len();
+        waiting.bytes += bytes;
+        let (submission, ticket) = Submission::new(events, bytes);
+        waiting.submissions.push_back(submission);
+        self.metrics.queued(waiting.events);
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(ticket)
+    }
+
+    /// Takes no more submissions. Writers end once nothing waits.
+    pub(super) fn close(&self) {
+        self.waiting().closed = true;
+        self.changed.notify_waiters();
+    }
+
+    /// Events that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting().events
+    }
+
+    /// The next pipeline: everything that waits, up to its bounds. `None` once the queue is closed and empty.
+    pub(super) async fn next(&self) -> Option<Vec<Part>> {
+        loop {
+            // Made before looking, so that a change in between is not missed.
+            let changed = self.changed.notified();
+            match self.take() {
+                Found::Parts(parts) => return Some(parts),
+                Found::Closed => return None,
+                Found::Nothing => changed.await,
+            }
+        }
+    }
+
+    /// Puts a submission back that has more to write, ahead of those that came later; `stored` tells whether
+    /// what was written of it so far is in the stream.
+    pub(super) fn resume(&self, submission: Arc<Submission>, stored: Result<(), Cause>) {
+        let mut waiting = self.waiting();
+        match stored {
+            Ok(()) if !submission.is_given_up() => {
+                waiting.submissions.push_front(submission);
+                drop(waiting);
+                self.changed.notify_one();
+            }
+            Ok(()) => self.forget(&mut waiting, &submission),
+            Err(cause) => {
+                self.forget(&mut waiting, &submission);
+                submission.abandon(cause);
+            }
+        }
+    }
+
+    fn take(&self) -> Found {
+        let mut waiting = self.waiting();
+        let mut parts: Vec<Part> = Vec::new();
+        let (mut room, mut bytes) = (self.pipeline_events, 0);
+        while room > 0 && bytes < PIPELINE_BYTES {
+            let Some(submission) = waiting.submissions.pop_front() else { break };
+            let Some(part) = Arc::clone(&submission).take(room) else {
+                self.forget(&mut waiting, &submission);
+                continue;
+            };
+            room -= part.events().len();
+            bytes += part.bytes();
+            waiting.events -= part.events().len();
+            if part.is_last() {
+                waiting.bytes -= submission.bytes();
+            }
+            parts.push(part);
+        }
+        self.metrics.queued(waiting.events);
+        let more = !waiting.submissions.is_empty();
+        let closed = waiting.closed;
+        drop(waiting);
+        if more {
+            self.changed.notify_one();
+        }
+        match parts.is_empty() {
+            false => Found::Parts(parts),
+            true if closed => Found::Closed,
+            true => Found::Nothing,
+        }
+    }
+
+    /// Whether there is room for so much more, once the oldest requests that have ended are gone. Requests end
+    /// in about the order they came, as they all have the same time.
+    fn make_room(&self, waiting: &mut Waiting, events: usize, bytes: usize) -> bool {
+        loop {
+            let fits = waiting.events + events <= self.capacity && waiting.bytes + bytes <= QUEUE_BYTES_MAX;
+            if fits || waiting.events == 0 {
+                return true;
+            }
+            if !waiting.submissions.front().is_some_and(|oldest| oldest.is_given_up()) {
+                return false;
+            }
+            if let Some(ended) = waiting.submissions.pop_front() {
+                self.forget(waiting, &ended);
+            }
+        }
+    }
+
+    /// Drops what was not taken of a submission that left the queue.
+    fn forget(&self, waiting: &mut Waiting, submission: &Submission) {
+        let events = submission.untaken();
+        waiting.events -= events.len();
+        waiting.bytes -= submission.bytes();
+        self.metrics.queued(waiting.events);
+        self.count_failed(events);
+    }
+
+    fn count_failed(&self, events: &[OrderEvent]) {
+        for event in events {
+            self.metrics.event(event, EventOutcome::Failed);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Each critical section leaves the queue consistent, so a panic elsewhere does not spoil it.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

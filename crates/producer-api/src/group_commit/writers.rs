@@ -1,0 +1,147 @@
+//! The writers: each takes a pipeline's worth from the queue, writes it, settles it, and looks again.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::anyhow;
+use order_events::OrderEvent;
+use stream_core::ErrorKind;
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Cause, Failure, Outcome, Queue, Stored,
+    sink::{Appended, Sink},
+    submission::Part,
+};
+use crate::metrics::{EventOutcome, Metrics};
+
+/// Failures of the same kind are logged this often while they last.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The running writers, one for each pipeline that may be in flight.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    queue: Arc<Queue>,
+    tasks: JoinSet<()>,
+}
+
+impl Writers {
+    pub(super) fn start(queue: &Arc<Queue>, sink: &impl Sink, count: usize, metrics: &Metrics) -> Self {
+        let last_logged = Arc::new(Mutex::new(None));
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            let writer = Writer {
+                queue: Arc::clone(queue),
+                sink: sink.clone(),
+                metrics: metrics.clone(),
+                last_logged: Arc::clone(&last_logged),
+            };
+            tasks.spawn(writer.run());
+        }
+        Self { queue: Arc::clone(queue), tasks }
+    }
+
+    /// Returns if a writer ends while the queue is open, which is a fault of this program.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Err(error)) => lost(error),
+            _ => anyhow!("a writer ended while the queue was open"),
+        }
+    }
+
+    /// Closes the queue and lets the writers finish what waits, until `deadline`.
+    pub(crate) async fn finish(mut self, deadline: Instant) -> anyhow::Result<()> {
+        self.queue.close();
+        let all = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                ended.map_err(lost)?;
+            }
+            Ok(())
+        };
+        let finished = timeout_at(deadline, all).await;
+        finished.unwrap_or_else(|_| {
+            tracing::warn!(events = self.queue.len(), "events still waiting at shutdown were not written");
+            Ok(())
+        })
+    }
+}
+
+fn lost(error: JoinError) -> anyhow::Error {
+    anyhow::Error::new(error).context("a writer failed")
+}
+
+struct Writer<S> {
+    queue: Arc<Queue>,
+    sink: S,
+    metrics: Metrics,
+    /// The failure that was logged last, by any writer.
+    last_logged: Arc<Mutex<Option<(Cause, Instant)>>>,
+}
+
+impl<S: Sink> Writer<S> {
+    async fn run(self) {
+        while let Some(parts) = self.queue.next().await {
+            let outcomes = self.write(&parts).await;
+            self.settle(parts, outcomes);
+        }
+    }
+
+    /// Writes one pipeline; an outcome for each event of each part, in order.
+    async fn write(&self, parts: &[Part]) -> Vec<Outcome> {
+        let events: Vec<&OrderEvent> = parts.iter().flat_map(Part::events).collect();
+        let begun = Instant::now();
+        let Appended { mut outcomes, error } = self.sink.append(&events).await;
+        self.metrics.append(events.len(), begun.elapsed());
+        // Missing outcomes would leave a request waiting until its deadline.
+        outcomes.resize(events.len(), Err(Failure::unknown(Cause::Redis(ErrorKind::Reply))));
+        for (event, outcome) in events.iter().zip(&outcomes) {
+            self.metrics.event(
+                event,
+                match outcome {
+                    Ok(_) => EventOutcome::Stored,
+                    Err(Failure { stored: Stored::Unknown, .. }) => EventOutcome::Unknown,
+                    Err(_) => EventOutcome::Failed,
+                },
+            );
+        }
+        self.report(&outcomes, error.as_deref());
+        outcomes
+    }
+
+    fn settle(&self, parts: Vec<Part>, outcomes: Vec<Outcome>) {
+        let mut outcomes = outcomes.into_iter();
+        for part in parts {
+            let count = part.events().len();
+            if let Some((submission, stored)) = part.settle(outcomes.by_ref().take(count)) {
+                self.queue.resume(submission, stored);
+            }
+        }
+    }
+
+    /// Counts a pipeline's first failure and logs it, unless the same was logged just now.
+    fn report(&self, outcomes: &[Outcome], error: Option<&str>) {
+        let Some(first) = outcomes.iter().find_map(|outcome| outcome.err()) else { return };
+        if let Cause::Redis(kind) = first.cause {
+            self.metrics.redis_error(kind);
+        }
+        let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_logged.is_some_and(|(cause, at)| cause == first.cause && at.elapsed() < LOG_INTERVAL) {
+            return;
+        }
+        *last_logged = Some((first.cause, Instant::now()));
+        drop(last_logged);
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        tracing::warn!(
+            error = error.unwrap_or("no answer for some of the events"),
+            stored = first.stored.as_str(),
+            failed,
+            of = outcomes.len(),
+            "events could not be appended"
+        );
+    }
+}

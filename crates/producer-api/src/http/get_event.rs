@@ -1,0 +1,50 @@
+//! `GET /v1/events/{id}`: one entry.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use service_kit::Problem;
+use stream_core::StreamId;
+use tokio::time::timeout_at;
+
+use super::{entry_json::EntryJson, problems};
+use crate::app::App;
+
+/// The entry with this full ID.
+pub(super) async fn get_event(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let deadline = app.deadline();
+    let Path(text) = path.map_err(|rejection| problems::invalid_id(&rejection.body_text()))?;
+    let id = parse(&text).ok_or_else(|| problems::invalid_id(&text))?;
+    match timeout_at(deadline, app.stream().get(id)).await {
+        Ok(Ok(Some(entry))) => Ok(Json(EntryJson(&entry)).into_response()),
+        Ok(Ok(None)) => Err(problems::event_not_found(id)),
+        Ok(Err(error)) => {
+            app.metrics().redis_error(error.kind());
+            Err(problems::not_read(&error))
+        }
+        Err(_) => Err(problems::deadline()),
+    }
+}
+
+/// A bare millisecond names no entry.
+fn parse(text: &str) -> Option<StreamId> {
+    text.contains('-').then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_full_ids_name_an_entry() {
+        assert_eq!(parse("5-1"), Some(StreamId::new(5, 1)));
+        for text in ["5", "", "-", "+", "5-", "5-1-2", "five-1", "(5-1"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

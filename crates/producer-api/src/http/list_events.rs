@@ -1,0 +1,76 @@
+//! `GET /v1/events`: a page of the stream.
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, Serializer};
+use service_kit::Problem;
+use stream_core::{Entry, Error, EventStream, Page, StreamId};
+use tokio::time::timeout_at;
+
+use super::{
+    entry_json::EntryJson,
+    page_query::{PageQuery, cursor_of},
+    problems,
+};
+use crate::app::App;
+
+/// A page that has reached this size ends there, whatever its count: entries can have megabytes.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Entries asked for at first. As long as they turn out small, each further read asks for more.
+const FIRST_READ: usize = 10;
+const READ_GROWTH: usize = 4;
+
+#[derive(Serialize)]
+struct PageJson {
+    #[serde(serialize_with = "entries_json")]
+    events: Vec<Entry>,
+    /// Give it back as `cursor`, the other parameters unchanged; `null` at the end of the range.
+    next: Option<StreamId>,
+}
+
+/// The next page of the range asked for.
+pub(super) async fn list_events(
+    State(app): State<App>,
+    pairs: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let deadline = app.deadline();
+    let Query(pairs) = pairs?;
+    let query = PageQuery::parse(&pairs)?;
+    match timeout_at(deadline, read(app.stream(), query)).await {
+        Ok(Ok(page)) => {
+            Ok(Json(PageJson { events: page.entries, next: page.next.map(cursor_of) }).into_response())
+        }
+        Ok(Err(error)) => {
+            app.metrics().redis_error(error.kind());
+            Err(problems::not_read(&error))
+        }
+        Err(_) => Err(problems::deadline()),
+    }
+}
+
+/// Reads in steps, so that neither a reply nor the page grows far beyond its bound in bytes.
+async fn read(stream: &EventStream, query: PageQuery) -> Result<Page, Error> {
+    let PageQuery { range, count } = query;
+    let mut entries = Vec::new();
+    let (mut next, mut step, mut bytes) = (Some(range), FIRST_READ, 0);
+    while let Some(rest) = next.filter(|_| entries.len() < count && bytes < PAGE_BYTES) {
+        let mut page = stream.range(rest, step.min(count - entries.len())).await?;
+        bytes += page.entries.iter().map(size).sum::<usize>();
+        entries.append(&mut page.entries);
+        next = page.next;
+        step *= READ_GROWTH;
+    }
+    Ok(Page { entries, next })
+}
+
+fn size(entry: &Entry) -> usize {
+    entry.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+fn entries_json<S: Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(entries.iter().map(EntryJson))
+}

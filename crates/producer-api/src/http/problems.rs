@@ -1,0 +1,169 @@
+//! The problems that clients can meet, each with its stable type; those of unknown paths and methods are
+//! service-kit's.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use order_events::BodyError;
+use serde::Serialize;
+use serde_json::json;
+use service_kit::Problem;
+use stream_core::{Error, ErrorKind};
+
+use crate::group_commit::{Cause, Failure, Stored};
+
+/// Where the condition usually passes by itself.
+const SOON: Duration = Duration::from_secs(1);
+/// Where somebody has to act.
+const LATER: Duration = Duration::from_secs(10);
+
+/// One thing wrong with a query.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct QueryProblem {
+    pub(super) parameter: String,
+    pub(super) message: String,
+}
+
+/// A query string with mistakes.
+pub(super) fn invalid_query(errors: &[QueryProblem]) -> Problem {
+    let detail: Vec<String> = errors.iter().map(|it| format!("{}: {}", it.parameter, it.message)).collect();
+    Problem::new(StatusCode::BAD_REQUEST, "/problems/invalid-query", "Invalid query")
+        .detail(detail.join("; "))
+        .with("errors", json!(errors))
+}
+
+/// An ID in the path that is none.
+pub(super) fn invalid_id(text: &str) -> Problem {
+    let shown: String = text.chars().take(64).collect();
+    Problem::new(StatusCode::BAD_REQUEST, "/problems/invalid-id", "Invalid event ID").detail(format!(
+        "{shown:?} is not an event ID; expected <milliseconds>-<sequence>, e.g. 1716998413541-0"
+    ))
+}
+
+/// There is no such entry, or not any more.
+pub(super) fn event_not_found(id: impl std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "/problems/event-not-found", "No such event")
+        .detail(format!("the stream has no entry {id}; it may have been trimmed"))
+}
+
+/// A body that is refused as a whole: nothing of it was written.
+pub(super) fn invalid_body(error: &BodyError) -> Problem {
+    let (status, kind, title) = match error {
+        BodyError::Malformed { .. } => {
+            (StatusCode::BAD_REQUEST, "/problems/malformed-json", "Malformed JSON")
+        }
+        BodyError::EmptyBatch => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/empty-batch", "Empty batch"),
+        BodyError::BatchTooLarge { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "/problems/batch-too-large", "Too many events in a batch")
+        }
+        BodyError::Invalid(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-event", "Invalid event")
+        }
+        _ => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-body", "Invalid request body"),
+    };
+    let problem = Problem::new(status, kind, title).detail(error.to_string());
+    match error {
+        BodyError::Malformed { line, column, .. } => problem.with("line", *line).with("column", *column),
+        BodyError::Invalid(errors) => problem.with("errors", json!(errors)),
+        _ => problem,
+    }
+}
+
+/// The body did not arrive within the deadline.
+pub(super) fn body_timeout() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "/problems/request-timeout", "Request took too long")
+        .detail("the body did not arrive in time; nothing was written")
+}
+
+/// The connection broke, or the client ended the body early.
+pub(super) fn body_unreadable(reason: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "/problems/bad-request", "Bad request").detail(reason)
+}
+
+/// More bytes than a body may have.
+pub(super) fn body_too_large(limit: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "/problems/body-too-large", "Request body too large")
+        .detail(format!("the body is larger than {limit} bytes"))
+        .with("limit_bytes", limit)
+}
+
+/// Not JSON, or compressed.
+pub(super) fn unsupported_media_type(detail: impl Into<String>) -> Problem {
+    let title = "Unsupported media type";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", title).detail(detail)
+}
+
+/// An event, or all events of a batch, could not be stored. Always 503: the events are fine and can be sent
+/// again, whoever has to repair what.
+pub(super) fn not_stored(failure: Failure) -> Problem {
+    let problem = match failure.cause {
+        Cause::Redis(kind) => redis(kind),
+        Cause::Deadline => deadline(),
+        Cause::QueueFull => {
+            unavailable("/problems/overloaded", "Too many events are waiting", SOON, "the queue is full")
+        }
+        Cause::ShuttingDown => {
+            unavailable("/problems/shutting-down", "The service stops", SOON, "send it to another replica")
+        }
+        Cause::WriterLost => {
+            unavailable("/problems/internal-error", "Internal error", SOON, "the writer was lost")
+        }
+    };
+    problem.with("stored", failure.stored.as_str())
+}
+
+/// Entries could not be read.
+pub(super) fn not_read(error: &Error) -> Problem {
+    redis(error.kind())
+}
+
+/// The answer was not there in time.
+pub(super) fn deadline() -> Problem {
+    let (kind, title) = ("/problems/deadline-exceeded", "Redis did not answer in time");
+    unavailable(kind, title, SOON, "the request's deadline passed")
+}
+
+/// What `stored` means for the request as a whole.
+pub(super) fn overall(failures: impl IntoIterator<Item = Failure>) -> Stored {
+    let unknown = failures.into_iter().any(|failure| failure.stored == Stored::Unknown);
+    if unknown { Stored::Unknown } else { Stored::No }
+}
+
+fn redis(kind: ErrorKind) -> Problem {
+    let (away, refused) = ("/problems/redis-unavailable", "/problems/redis-refused");
+    let (away_title, refused_title) = ("Redis is unavailable", "Redis refused the operation");
+    match kind {
+        ErrorKind::Connection => {
+            unavailable(away, away_title, SOON, "there is no connection to Redis, or it broke")
+        }
+        ErrorKind::Timeout => unavailable(away, away_title, SOON, "Redis did not answer in time"),
+        ErrorKind::Loading => unavailable(away, away_title, SOON, "Redis is starting or failing over"),
+        ErrorKind::MaxClients => {
+            unavailable(away, away_title, SOON, "Redis has no room for another connection")
+        }
+        ErrorKind::OutOfMemory => unavailable(refused, refused_title, LATER, "Redis is out of memory"),
+        ErrorKind::ReadOnly => unavailable(refused, refused_title, SOON, "Redis takes no writes at present"),
+        ErrorKind::Auth => {
+            unavailable(refused, refused_title, LATER, "Redis does not accept this service's login")
+        }
+        ErrorKind::WrongType => unavailable(
+            refused,
+            refused_title,
+            LATER,
+            "the stream's key holds something that is not a stream",
+        ),
+        ErrorKind::Reply => {
+            unavailable(refused, refused_title, SOON, "Redis gave an answer that is not understood")
+        }
+        _ => unavailable(
+            refused,
+            refused_title,
+            LATER,
+            "Redis answered with an error; the service's log has it",
+        ),
+    }
+}
+
+fn unavailable(kind: &'static str, title: &'static str, retry_after: Duration, detail: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title).detail(detail).retry_after(retry_after)
+}

@@ -1,0 +1,59 @@
+//! `POST /v1/events`: one event or a batch, from JSON to the stream.
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use order_events::{Body, BodyError, EventProblem, ParseContext, parse_body};
+use service_kit::Problem;
+
+use super::{body::read_json, problems, receipt};
+use crate::{app::App, clock::unix_ms, metrics::Metrics};
+
+/// Validates everything, then writes everything, and says of each event what became of it.
+pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let deadline = app.deadline();
+    let body = read_json(request, app.body_limit_bytes(), deadline).await?;
+    let context = ParseContext { types: app.types(), now_ms: unix_ms() };
+    let parsed = parse_body(&body, &context).map_err(|error| {
+        count_rejected(app.metrics(), &error);
+        problems::invalid_body(&error)
+    })?;
+    let bytes = body.len();
+    // The events own what they need; a request that waits should not hold its body as well.
+    drop(body);
+
+    let (events, single) = match parsed {
+        Body::One(event) => (vec![event], true),
+        Body::Batch(events) => (events, false),
+    };
+    let ticket = app.queue().submit(events, bytes).map_err(problems::not_stored)?;
+    let outcomes = ticket.outcomes(deadline).await;
+    if single { receipt::of_one(&outcomes, app.stream().key()) } else { receipt::of_batch(&outcomes) }
+}
+
+/// Counts the events that broke a rule; their valid neighbours were not written either, but not rejected.
+fn count_rejected(metrics: &Metrics, error: &BodyError) {
+    metrics.rejected(match error {
+        BodyError::Invalid(problems) => bad_events(problems),
+        BodyError::BatchTooLarge { events } => *events,
+        _ => 0,
+    });
+}
+
+/// How many different events there are problems with. The problems of one event are adjacent.
+fn bad_events(problems: &[EventProblem]) -> usize {
+    problems.chunk_by(|one, next| one.index == next.index).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_with_several_problems_counts_once() {
+        let problem = |index| EventProblem { index, field: "type".to_owned(), message: String::new() };
+        assert_eq!(bad_events(&[]), 0);
+        assert_eq!(bad_events(&[problem(0), problem(0), problem(3), problem(4), problem(4)]), 3);
+    }
+}

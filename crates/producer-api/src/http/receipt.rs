@@ -1,0 +1,154 @@
+//! What a producer is told of its events: 201, 207, or a problem.
+
+use axum::{
+    Json,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use service_kit::Problem;
+use stream_core::{StreamId, StreamKey};
+
+use super::problems;
+use crate::group_commit::{Failure, Outcome, Stored};
+
+#[derive(Serialize)]
+struct Created<'a> {
+    id: StreamId,
+    stream: &'a str,
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    accepted: usize,
+    ids: Vec<StreamId>,
+}
+
+#[derive(Serialize)]
+struct Partly {
+    accepted: usize,
+    failed: usize,
+    results: Vec<EventResult>,
+}
+
+/// What became of one event of a batch: its ID, or its problem.
+#[derive(Serialize)]
+struct EventResult {
+    index: usize,
+    stored: Stored,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<StreamId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Value>,
+}
+
+/// The answer to a single event.
+pub(super) fn of_one(outcomes: &[Outcome], stream: &StreamKey) -> Result<Response, Problem> {
+    match outcomes {
+        [Ok(id)] => {
+            let location = [(header::LOCATION, format!("/v1/events/{id}"))];
+            let created = Json(Created { id: *id, stream: stream.as_str() });
+            Ok((StatusCode::CREATED, location, created).into_response())
+        }
+        _ => of_batch(outcomes),
+    }
+}
+
+/// The answer to a batch: 201 if every event is stored, 207 if some are, and if none is known to be, the
+/// problem of the first, with the results of each where they differ.
+pub(super) fn of_batch(outcomes: &[Outcome]) -> Result<Response, Problem> {
+    let failures: Vec<Failure> = outcomes.iter().filter_map(|outcome| outcome.err()).collect();
+    let accepted = outcomes.len() - failures.len();
+    let Some(first) = failures.first() else {
+        let ids = outcomes.iter().filter_map(|outcome| outcome.ok()).collect();
+        return Ok((StatusCode::CREATED, Json(Accepted { accepted, ids })).into_response());
+    };
+    if accepted > 0 {
+        let partly = Partly { accepted, failed: failures.len(), results: results(outcomes) };
+        return Ok((StatusCode::MULTI_STATUS, Json(partly)).into_response());
+    }
+    let problem =
+        problems::not_stored(Failure { stored: problems::overall(failures.iter().copied()), ..*first });
+    let differ = failures.iter().any(|failure| failure.stored != first.stored);
+    Err(if differ { problem.with("results", json!(results(outcomes))) } else { problem })
+}
+
+fn results(outcomes: &[Outcome]) -> Vec<EventResult> {
+    let result = |(index, outcome): (usize, &Outcome)| match *outcome {
+        Ok(id) => EventResult { index, stored: Stored::Yes, id: Some(id), problem: None },
+        Err(failure) => EventResult {
+            index,
+            stored: failure.stored,
+            id: None,
+            problem: Some(problems::not_stored(failure).to_json()),
+        },
+    };
+    outcomes.iter().enumerate().map(result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use stream_core::ErrorKind;
+
+    use super::*;
+    use crate::group_commit::Cause;
+
+    const NO: Failure = Failure::not_stored(Cause::Redis(ErrorKind::OutOfMemory));
+    const UNKNOWN: Failure = Failure::unknown(Cause::Redis(ErrorKind::Timeout));
+
+    fn id(seq: u64) -> StreamId {
+        StreamId::new(5, seq)
+    }
+
+    fn stream() -> StreamKey {
+        StreamKey::new("events:orders").unwrap()
+    }
+
+    async fn answer(result: Result<Response, Problem>) -> (u16, Value) {
+        let response = result.unwrap_or_else(IntoResponse::into_response);
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 64 * 1024).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn one_stored_event_has_its_location() {
+        let response = of_one(&[Ok(id(1))], &stream()).unwrap();
+        assert_eq!(response.headers()[header::LOCATION], "/v1/events/5-1");
+        let (status, body) = answer(Ok(response)).await;
+        assert_eq!((status, body), (201, json!({"id": "5-1", "stream": "events:orders"})));
+    }
+
+    #[tokio::test]
+    async fn one_event_that_failed_is_a_problem() {
+        let (status, body) = answer(of_one(&[Err(UNKNOWN)], &stream())).await;
+        assert_eq!((status, &body["stored"]), (503, &json!("unknown")));
+        assert_eq!(body["type"], "/problems/redis-unavailable");
+        assert_eq!(body.get("results"), None);
+    }
+
+    #[tokio::test]
+    async fn a_batch_part_way_is_207_with_each_index() {
+        let (status, body) = answer(of_batch(&[Ok(id(1)), Err(NO), Ok(id(2)), Err(UNKNOWN)])).await;
+        assert_eq!(status, 207);
+        assert_eq!((&body["accepted"], &body["failed"]), (&json!(2), &json!(2)));
+        let results = body["results"].as_array().unwrap();
+        assert_eq!(results[0], json!({"index": 0, "stored": "yes", "id": "5-1"}));
+        assert_eq!((&results[1]["index"], &results[1]["stored"]), (&json!(1), &json!("no")));
+        assert_eq!(results[1]["problem"]["type"], "/problems/redis-refused");
+        assert_eq!(results[1]["problem"]["stored"], "no");
+        assert_eq!((&results[2]["id"], &results[3]["stored"]), (&json!("5-2"), &json!("unknown")));
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_which_nothing_is_known_to_be_stored_is_no_success() {
+        let (status, body) = answer(of_batch(&[Err(NO), Err(NO)])).await;
+        assert_eq!((status, &body["stored"], body.get("results")), (503, &json!("no"), None));
+
+        let (status, body) = answer(of_batch(&[Err(UNKNOWN), Err(NO)])).await;
+        assert_eq!((status, &body["stored"]), (503, &json!("unknown")));
+        assert_eq!(body["results"][1]["stored"], "no", "the client may send this one again");
+    }
+}

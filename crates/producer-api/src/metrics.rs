@@ -1,0 +1,221 @@
+//! What the service counts. Every series exists at 0 from the start; labels come from closed sets.
+
+use std::{sync::Arc, time::Duration};
+
+use order_events::{EventType, EventTypes, OrderEvent};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    core::Collector, exponential_buckets,
+};
+use stream_core::ErrorKind;
+
+/// The label of a type that is not configured.
+const OTHER_TYPE: &str = "other";
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventOutcome {
+    /// It is in the stream.
+    Stored,
+    /// The client's fault: it broke a rule.
+    Rejected,
+    /// Our fault: it is not in the stream.
+    Failed,
+    /// Redis did not answer: it may be in the stream.
+    Unknown,
+}
+
+impl EventOutcome {
+    const LABELS: [&'static str; 4] = ["stored", "rejected", "failed", "unknown"];
+}
+
+/// The routes that requests are timed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Publish,
+    List,
+    Get,
+    Other,
+}
+
+impl Route {
+    const LABELS: [&'static str; 4] =
+        ["POST /v1/events", "GET /v1/events", "GET /v1/events/{id}", OTHER_TYPE];
+}
+
+const STATUS_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
+
+/// The metrics of the service. Clones count together.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    types: EventTypes,
+    /// By type in the configured order, `other` last; then by [`EventOutcome`].
+    events: Vec<[IntCounter; 4]>,
+    /// By [`Route`], then by status class.
+    requests: [[Histogram; 3]; 4],
+    append_seconds: Histogram,
+    append_batch_size: Histogram,
+    queue_events: IntGauge,
+    redis_errors: [IntCounter; ErrorKind::ALL.len()],
+}
+
+impl Metrics {
+    /// Registers every metric, with the configured types as labels.
+    pub(crate) fn register(registry: &Registry, types: &EventTypes) -> Result<Self, prometheus::Error> {
+        let events = IntCounterVec::new(
+            Opts::new("producer_events_total", "Events by type and by what became of them"),
+            &["type", "outcome"],
+        )?;
+        let requests = HistogramVec::new(
+            HistogramOpts::new(
+                "producer_request_duration_seconds",
+                "Time from a request's head to the answer's, by route and status class",
+            )
+            .buckets(latency_buckets()?),
+            &["route", "status"],
+        )?;
+        let append_seconds = Histogram::with_opts(
+            HistogramOpts::new("producer_append_duration_seconds", "Time that Redis took for one pipeline")
+                .buckets(latency_buckets()?),
+        )?;
+        let batch_sizes = vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
+        let append_batch_size = Histogram::with_opts(
+            HistogramOpts::new("producer_append_batch_size", "Events written together in one pipeline")
+                .buckets(batch_sizes),
+        )?;
+        let queue_events = IntGauge::new("producer_queue_events", "Events waiting to be written")?;
+        let redis_errors = IntCounterVec::new(
+            Opts::new("producer_redis_errors_total", "Failed Redis operations by kind"),
+            &["kind"],
+        )?;
+
+        let labels = types.iter().map(EventType::as_str).chain([OTHER_TYPE]);
+        let inner = Inner {
+            types: types.clone(),
+            events: labels
+                .map(|name| EventOutcome::LABELS.map(|outcome| events.with_label_values(&[name, outcome])))
+                .collect(),
+            requests: Route::LABELS
+                .map(|route| STATUS_CLASSES.map(|class| requests.with_label_values(&[route, class]))),
+            append_seconds: append_seconds.clone(),
+            append_batch_size: append_batch_size.clone(),
+            queue_events: queue_events.clone(),
+            redis_errors: ErrorKind::ALL.map(|kind| redis_errors.with_label_values(&[kind.label()])),
+        };
+        let collectors: [Box<dyn Collector>; 6] = [
+            Box::new(events),
+            Box::new(requests),
+            Box::new(append_seconds),
+            Box::new(append_batch_size),
+            Box::new(queue_events),
+            Box::new(redis_errors),
+        ];
+        collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Counts one event whose type is known.
+    pub(crate) fn event(&self, event: &OrderEvent, outcome: EventOutcome) {
+        let inner = &*self.0;
+        let position = inner.types.iter().position(|known| *known == event.event_type);
+        inner.events[position.unwrap_or(inner.events.len() - 1)][outcome as usize].inc();
+    }
+
+    /// Counts events that broke the rules. Their type is not trusted, so all of them are `other`.
+    pub(crate) fn rejected(&self, events: usize) {
+        let other = &self.0.events[self.0.events.len() - 1];
+        other[EventOutcome::Rejected as usize].inc_by(events as u64);
+    }
+
+    /// Times one answered request.
+    pub(crate) fn request(&self, route: Route, status: u16, took: Duration) {
+        let class = match status {
+            ..400 => 0,
+            400..500 => 1,
+            _ => 2,
+        };
+        self.0.requests[route as usize][class].observe(took.as_secs_f64());
+    }
+
+    /// Records one pipeline.
+    pub(crate) fn append(&self, events: usize, took: Duration) {
+        self.0.append_batch_size.observe(events as f64);
+        self.0.append_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Shows how many events wait.
+    pub(crate) fn queued(&self, events: usize) {
+        self.0.queue_events.set(events as i64);
+    }
+
+    /// Counts a Redis operation that failed.
+    pub(crate) fn redis_error(&self, kind: ErrorKind) {
+        let position = ErrorKind::ALL.iter().position(|known| *known == kind);
+        if let Some(counter) = position.and_then(|at| self.0.redis_errors.get(at)) {
+            counter.inc();
+        }
+    }
+}
+
+/// 0.25 ms to about 8 s.
+fn latency_buckets() -> Result<Vec<f64>, prometheus::Error> {
+    exponential_buckets(0.000_25, 2.0, 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use order_events::{ParseContext, parse_event};
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    fn text(registry: &Registry) -> String {
+        TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+    }
+
+    #[test]
+    fn every_series_is_there_at_zero() {
+        let registry = Registry::new();
+        let types = EventTypes::new(["order.paid", "order.refunded"].map(str::to_owned)).unwrap();
+        Metrics::register(&registry, &types).unwrap();
+        let text = text(&registry);
+        for name in ["order.paid", "order.refunded", "other"] {
+            for outcome in EventOutcome::LABELS {
+                let line = format!("producer_events_total{{outcome=\"{outcome}\",type=\"{name}\"}} 0");
+                assert!(text.contains(&line), "{line} not in {text}");
+            }
+        }
+        assert!(!text.contains("order.placed"), "only configured types are labels");
+        for route in Route::LABELS {
+            for class in STATUS_CLASSES {
+                let line = format!(
+                    "producer_request_duration_seconds_count{{route=\"{route}\",status=\"{class}\"}} 0"
+                );
+                assert!(text.contains(&line), "{line} not in {text}");
+            }
+        }
+        assert!(text.contains("producer_append_batch_size_count 0"));
+        assert!(text.contains("producer_append_duration_seconds_count 0"));
+        assert!(text.contains("producer_redis_errors_total{kind=\"out_of_memory\"} 0"));
+    }
+
+    #[test]
+    fn events_are_counted_by_configured_type() {
+        let registry = Registry::new();
+        let types = EventTypes::new(["order.refunded".to_owned()]).unwrap();
+        let metrics = Metrics::register(&registry, &types).unwrap();
+        let json = br#"{"type":"order.refunded","order_id":"o","customer":"c","amount":1}"#;
+        let event = parse_event(json, &ParseContext { types: &types, now_ms: 1 }).unwrap();
+        metrics.event(&event, EventOutcome::Stored);
+        metrics.rejected(3);
+        let text = text(&registry);
+        assert!(
+            text.contains("producer_events_total{outcome=\"stored\",type=\"order.refunded\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("producer_events_total{outcome=\"rejected\",type=\"other\"} 3"), "{text}");
+    }
+}

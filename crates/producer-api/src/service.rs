@@ -1,0 +1,65 @@
+//! The service as a whole: what it is built of, and how it ends.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use order_events::EventTypes;
+use service_kit::{Context, Redis, ops};
+use tokio::{net::TcpListener, time::Instant};
+
+use crate::{
+    app::{App, Limits},
+    group_commit::{self, Writers},
+    http,
+    metrics::Metrics,
+};
+
+/// A producer-api that listens and has not begun to serve.
+pub(crate) struct ProducerApi {
+    listener: TcpListener,
+    app: App,
+    writers: Writers,
+    drain_timeout: Duration,
+}
+
+impl ProducerApi {
+    /// Binds the public port and starts the writers. Redis may be away: requests are then answered 503.
+    pub(crate) async fn bind(context: &Context, redis: &Redis) -> anyhow::Result<Self> {
+        let settings = &context.settings;
+        let types =
+            EventTypes::new(settings.stream.event_types.iter().cloned()).context("stream.event_types")?;
+        let metrics = Metrics::register(&context.registry, &types)?;
+        let listener = ops::bind(settings.producer.listen, "producer.listen").await?;
+        let addr = listener.local_addr().context("the public port has no address")?;
+        tracing::info!(%addr, stream = %redis.stream.key(), "listening");
+
+        let limits = group_commit::Limits {
+            queue_capacity: settings.producer.queue_capacity,
+            pipeline_events: settings.producer.batch_max,
+            pipelines_in_flight: settings.producer.pipelines_in_flight,
+        };
+        let (queue, writers) = group_commit::start(&redis.stream, &limits, &metrics);
+        let limits = Limits {
+            body_bytes: settings.producer.body_limit_bytes,
+            request_deadline: settings.producer.request_deadline,
+        };
+        let app = App::new(redis.stream.clone(), queue, types, metrics, limits);
+        Ok(Self { listener, app, writers, drain_timeout: settings.worker.drain_timeout })
+    }
+
+    /// Serves until shutdown, then finishes the requests in flight and what they queued.
+    pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
+        let Self { listener, app, mut writers, drain_timeout } = self;
+        let shutdown = context.shutdown.clone();
+        let serving = ops::serve(listener, http::router(app), shutdown.clone(), drain_timeout);
+        let stopping = async {
+            shutdown.cancelled().await;
+            Instant::now()
+        };
+        let (_, stopped_at) = tokio::select! {
+            served = async { tokio::join!(serving, stopping) } => served,
+            failure = writers.failed() => return Err(failure),
+        };
+        writers.finish(stopped_at + drain_timeout).await
+    }
+}

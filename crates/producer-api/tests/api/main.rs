@@ -1,0 +1,10 @@
+//! The real binary against a real Redis, over real sockets.
+
+mod client;
+mod failures;
+mod group_commit;
+mod process;
+mod publishing;
+mod reading;
+mod refusals;
+mod shutdown;

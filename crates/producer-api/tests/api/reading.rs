@@ -1,0 +1,121 @@
+//! Reading back: pages, cursors, single entries, and entries that other tools wrote.
+
+use serde_json::{Value, json};
+
+use crate::client::{Api, batch, orders};
+
+fn page_orders(page: &Value) -> Vec<String> {
+    let events = page["events"].as_array().expect("events");
+    events.iter().map(|event| event["fields"]["order_id"].as_str().expect("text").to_owned()).collect()
+}
+
+/// Follows `next` to the end, given back as `parameter`.
+async fn walk(api: &Api, query: &str, parameter: &str) -> (Vec<String>, usize) {
+    let (mut seen, mut pages, mut next) = (Vec::new(), 0, String::new());
+    loop {
+        let answer = api.get(&format!("/v1/events?{query}{next}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        seen.extend(page_orders(&answer.body));
+        pages += 1;
+        match answer.body["next"].as_str() {
+            Some(cursor) => next = format!("&{parameter}={cursor}"),
+            None => return (seen, pages),
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_cover_the_stream_once_in_both_directions() {
+    let api = Api::start().await;
+    let ids = api.post(&batch("o", 25)).await.ids();
+    let expected = orders("o", 25);
+    let reversed: Vec<_> = expected.iter().rev().cloned().collect();
+    assert_eq!(walk(&api, "count=10", "cursor").await, (expected.clone(), 3));
+    assert_eq!(walk(&api, "count=10", "start").await, (expected.clone(), 3));
+    assert_eq!(walk(&api, "count=10&order=desc", "cursor").await, (reversed.clone(), 3));
+    assert_eq!(walk(&api, "count=10&order=desc", "end").await, (reversed, 3));
+    assert_eq!(walk(&api, "start=-&end=+&count=1000&order=asc", "cursor").await, (expected.clone(), 1));
+
+    let range = format!("start={}&end={}&count=2", ids[3], ids[8]);
+    assert_eq!(walk(&api, &range, "cursor").await.0, expected[3..=8]);
+    let page = api.get("/v1/events?count=1&order=desc").await.body;
+    assert_eq!(page["events"][0]["id"], ids[24]);
+}
+
+#[tokio::test]
+async fn a_bare_millisecond_covers_all_of_it() {
+    let api = Api::start().await;
+    for id in ["4-9", "5-0", "5-7", "6-0"] {
+        let _: String = api.redis(&format!("XADD {} {id} order_id {id}", api.stream)).await;
+    }
+    let page = api.get("/v1/events?start=5&end=5").await.body;
+    assert_eq!((page_orders(&page), &page["next"]), (vec!["5-0".to_owned(), "5-7".to_owned()], &Value::Null));
+    assert_eq!(page_orders(&api.get("/v1/events?start=5-1&end=%2B").await.body), ["5-7", "6-0"]);
+    assert_eq!(page_orders(&api.get("/v1/events?start=7").await.body), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_empty_stream_is_an_empty_page() {
+    let api = Api::start().await;
+    let answer = api.get("/v1/events").await;
+    assert_eq!((answer.status, answer.body), (200, json!({"events": [], "next": null})));
+}
+
+#[tokio::test]
+async fn one_entry_by_its_id() {
+    let api = Api::start().await;
+    let _: String = api.redis(&format!("XADD {} 5-3 any thing", api.stream)).await;
+    let answer = api.get("/v1/events/5-3").await;
+    assert_eq!((answer.status, answer.body), (200, json!({"id": "5-3", "fields": {"any": "thing"}})));
+    api.get("/v1/events/5-4").await.is_problem(404, "/problems/event-not-found");
+    for id in ["5", "abc", "5-x", "-", "%FF"] {
+        let answer = api.get(&format!("/v1/events/{id}")).await;
+        answer.is_problem(400, "/problems/invalid-id");
+    }
+    let detail = api.get("/v1/events/abc").await.body["detail"].to_string();
+    assert!(detail.contains("expected <milliseconds>-<sequence>"), "{detail}");
+}
+
+#[tokio::test]
+async fn entries_of_any_content_are_shown() {
+    let api = Api::start().await;
+    let mut connection = api.connection().await;
+    let fields: [&[u8]; 8] = [b"a", b"1", b"bin", b"x\xffy", b"a", b"2", b"", b""];
+    let mut xadd = redis::cmd("XADD");
+    xadd.arg(&api.stream).arg("5-1").arg(&fields);
+    let _: String = xadd.query_async(&mut connection).await.unwrap();
+    let expected = json!({
+        "id": "5-1", "lossy": true, "fields": {"a": ["1", "2"], "bin": "x\u{fffd}y", "": ""},
+    });
+    assert_eq!(api.get("/v1/events/5-1").await.body, expected);
+    assert_eq!(api.get("/v1/events").await.body["events"], json!([expected]));
+}
+
+#[tokio::test]
+async fn a_page_of_large_entries_ends_early() {
+    let api = Api::start().await;
+    let mut connection = api.connection().await;
+    let megabyte = vec![b'x'; 1024 * 1024];
+    for n in 1..=12 {
+        let mut xadd = redis::cmd("XADD");
+        xadd.arg(&api.stream).arg(format!("{n}-0")).arg("order_id").arg(n).arg("note").arg(&megabyte);
+        let _: String = xadd.query_async(&mut connection).await.unwrap();
+    }
+    let page = api.get("/v1/events?count=1000").await.body;
+    assert_eq!((page_orders(&page).len(), &page["next"]), (10, &json!("10-1")));
+    assert_eq!(walk(&api, "count=1000", "cursor").await.0.len(), 12);
+}
+
+#[tokio::test]
+async fn a_wrong_query_names_every_mistake() {
+    let api = Api::start().await;
+    let answer = api.get("/v1/events?start=x&count=1001&order=up&limit=3").await;
+    answer.is_problem(400, "/problems/invalid-query");
+    let named: Vec<_> = answer.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["parameter"].as_str().unwrap())
+        .collect();
+    assert_eq!(named, ["limit", "order", "start", "count"]);
+}
