@@ -171,6 +171,11 @@ impl<'a> Checker<'a> {
             "the process would be killed before it has drained",
         );
         self.below(
+            ("producer.request_deadline", settings.producer.request_deadline),
+            ("worker.drain_timeout", worker.drain_timeout, 1),
+            "requests in flight would be cut off by the drain",
+        );
+        self.below(
             ("reaper.interval", reaper.interval),
             ("reaper.lease_ttl", reaper.lease_ttl, 2),
             "the active reaper would lose its lease between two sweeps",

@@ -141,7 +141,8 @@ pub(super) fn friendly(duration: Duration) -> String {
 }
 
 impl Setting for Vec<String> {
-    const ALLOWED: &'static str = "a list of text (in the environment and in flags: comma separated)";
+    const ALLOWED: &'static str =
+        "a list of text (in the environment and in flags: comma separated, without brackets)";
 
     fn parse(leaf: &Leaf) -> Option<Self> {
         match &leaf.value {
@@ -152,7 +153,8 @@ impl Setting for Vec<String> {
                     _ => None,
                 })
                 .collect(),
-            ValueKind::String(text) if leaf.origin.is_text() => Some(
+            // TOML's own notation would become part of the first and the last item.
+            ValueKind::String(text) if leaf.origin.is_text() && !text.trim_start().starts_with('[') => Some(
                 text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect(),
             ),
             _ => None,

@@ -85,6 +85,7 @@ fn values_out_of_range_are_refused() {
     assert_refused("stream.event_types=", "is empty; allowed: at least one");
     assert_refused("worker.names=a,b,a", "holds \"a\" twice");
     assert_refused("worker.names=a b", "holds \"a b\"");
+    assert_refused("worker.names=[\"a\"]", "comma separated, without brackets");
     assert_refused("notifications.channels=pigeon", "allowed: a list of: log");
     assert_refused("retention.policy=none", "allowed: guarded, age or maxlen");
 }
@@ -101,6 +102,7 @@ fn values_that_contradict_each_other_are_refused() {
         "10s is too long for shutdown.grace = 10s (default): the process would be killed before it has drained; allowed: below shutdown.grace, that is below 10s",
     );
     assert_refused("shutdown.grace=8s", "too long for shutdown.grace = 8s (--set shutdown.grace)");
+    assert_refused("producer.request_deadline=8s", "requests in flight would be cut off by the drain");
     assert_refused("reaper.interval=5s", "the active reaper would lose its lease");
     assert_refused(
         "producer.queue_capacity=100",

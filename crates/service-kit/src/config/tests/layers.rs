@@ -24,7 +24,7 @@ fn the_defaults_are_those_of_the_design() {
     let settings = Settings::default();
     assert_eq!(settings.redis.url.expose(), "redis://127.0.0.1:6379/");
     assert_eq!(settings.worker.claim_min_idle, Duration::from_secs(5));
-    assert_eq!(settings.retention.age, Duration::from_secs(7 * 24 * 60 * 60));
+    assert_eq!(settings.retention.age, Duration::from_hours(7 * 24));
     assert_eq!(settings.retention.policy, RetentionPolicy::Guarded);
     assert_eq!(settings.notifications.channels, [Channel::Log]);
     assert_eq!(settings.notifications.ops_listen.port(), 9102);
