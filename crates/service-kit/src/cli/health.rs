@@ -1,8 +1,10 @@
 //! `--health-check`: asks the service's own ops port, so that an image needs no HTTP client.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use crate::ops::dialable;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The answer is a status line, a few headers and a short JSON object.
@@ -27,16 +29,6 @@ pub(super) fn check(ops_listen: SocketAddr) -> Result<(), HealthError> {
         Some("200") => Ok(()),
         _ => Err(HealthError::NotReady(format!("{status_line} {body}"))),
     }
-}
-
-/// An address bound on all interfaces is asked on loopback.
-fn dialable(addr: SocketAddr) -> SocketAddr {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, addr.port())
 }
 
 fn get_readyz(addr: SocketAddr) -> io::Result<String> {

@@ -1,7 +1,7 @@
 //! Binds a listener, and says what to change when that fails.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::TcpListener;
 
@@ -67,4 +67,14 @@ pub async fn bind(addr: SocketAddr, key: &'static str) -> Result<TcpListener, Bi
         io::ErrorKind::AddrNotAvailable => BindError::NotLocal { addr, key },
         _ => BindError::Other { addr, key, source },
     })
+}
+
+/// Where a port bound at `addr` is reached from this machine: one bound on all interfaces, on loopback.
+pub fn dialable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
 }

@@ -5,7 +5,7 @@ mod readiness;
 mod routes;
 mod serve;
 
-pub use bind::{BindError, bind};
+pub use bind::{BindError, bind, dialable};
 pub use readiness::{Condition, Readiness};
 pub use routes::{OpsRoutes, router};
 pub use serve::serve;

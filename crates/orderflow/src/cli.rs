@@ -1,0 +1,44 @@
+//! The command line: one variant a subcommand; each has its arguments beside its code.
+
+use clap::{Parser, Subcommand};
+
+use crate::{produce, tools, up};
+
+/// Runs the Orderflow pipeline on this machine, produces events, and looks into its Redis.
+#[derive(Debug, Parser)]
+#[command(name = "orderflow", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Settings come from built-in defaults < --config FILE < environment (REDIS_URL, ORDERFLOW__SECTION__KEY) < flags.
+Where none of them names Redis, a server that `orderflow up` runs from this directory is used.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration; `produce` has more, see its --help.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the whole pipeline on this machine, with a Redis of its own unless one is named
+    Up(Box<up::Args>),
+    /// Send events to producer-api: one from flags, many from a file, or made-up ones
+    Produce(Box<produce::Args>),
+    /// Follow the stream live, outside of any group
+    Tail(tools::tail::Args),
+    /// Show the stream's consumer groups: pending, lag, oldest pending
+    Groups(tools::groups::Args),
+    /// List what a group was handed and has not acknowledged
+    Pending(tools::pending::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,45 @@
+//! orderflow: the operator's command.
+
+mod address;
+mod cli;
+mod configuration;
+mod durations;
+mod embedded_record;
+mod exit;
+mod output;
+mod produce;
+mod redis_access;
+mod table;
+mod tools;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(help_or_error) => return exit::usage(&help_or_error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return exit::failure(&anyhow::Error::new(error).context("cannot start the async runtime"));
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Up(args) => up::run(*args).await,
+            Command::Produce(args) => produce::run(*args).await,
+            Command::Tail(args) => tools::tail::run(args).await,
+            Command::Groups(args) => tools::groups::run(args).await,
+            Command::Pending(args) => tools::pending::run(args).await,
+        }
+    });
+    // A thread that waits for standard input must not hold up the end.
+    runtime.shutdown_background();
+    result.unwrap_or_else(|error| exit::failure(&error))
+}

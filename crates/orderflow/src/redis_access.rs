@@ -1,0 +1,45 @@
+//! The tools' way to Redis, and what an operator is told when there is none.
+
+use service_kit::Settings;
+use stream_core::{Connector, Error, ErrorKind, EventStream};
+
+/// The configured stream. Nothing is connected yet.
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(crate) connector: Connector,
+    pub(crate) stream: EventStream,
+}
+
+impl Access {
+    pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let connector = service_kit::redis::connector(settings)?;
+        let stream = service_kit::redis::stream(settings, &connector)?;
+        Ok(Self { connector, stream })
+    }
+
+    /// Says what failed, where, and what to do about it.
+    pub(crate) fn explain(&self, error: &Error) -> anyhow::Error {
+        explain(&self.connector.address(), error)
+    }
+}
+
+/// Says what failed, at which address, and what to do about it.
+pub(crate) fn explain(address: &str, error: &Error) -> anyhow::Error {
+    match remedy(error.kind()) {
+        Some(remedy) => anyhow::anyhow!("Redis at {address}: {error}; {remedy}"),
+        None => anyhow::anyhow!("Redis at {address}: {error}"),
+    }
+}
+
+fn remedy(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::Connection | ErrorKind::Timeout => {
+            "start it (`orderflow up` brings one of its own), or say where it is with --redis-url or REDIS_URL"
+        }
+        ErrorKind::Auth => "put user and password into the URL: redis://user:password@host:port/",
+        ErrorKind::Loading => "try again when it has loaded its data",
+        ErrorKind::MaxClients => "raise its maxclients, or close other connections",
+        ErrorKind::WrongType => "the key holds something else than a stream; name another with --stream",
+        _ => return None,
+    })
+}

@@ -1,0 +1,161 @@
+//! The embedded Redis: a `redis-server` of our own, on loopback, with its data in `.orderflow/`.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::process::CommandExt as _,
+    process::{ExitStatus, Stdio},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use service_kit::{Settings, config::RedisUrl};
+use stream_core::ErrorKind;
+use tokio::{process::Child, time::sleep};
+
+use super::{data_dir::DataDir, programs, service::signal_child};
+use crate::{embedded_record::Record, output::news, redis_access::Access};
+
+/// Longest wait for the first answer; while it loads its data it may take longer.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const LOG_TAIL_LINES: usize = 10;
+
+/// The embedded Redis.
+#[derive(Debug)]
+pub(super) struct RedisServer {
+    child: Child,
+    port: u16,
+    pub(super) dir: DataDir,
+    ended: bool,
+}
+
+impl RedisServer {
+    /// Starts the process; it may not answer yet.
+    pub(super) async fn spawn(port: u16) -> anyhow::Result<Self> {
+        let program = programs::redis_server()?;
+        let dir = DataDir::open().await?;
+        ensure_free(port, &dir)?;
+        let log = dir.new_log()?;
+        let errors = log.try_clone().context("cannot write the log of Redis")?;
+        let mut command = std::process::Command::new(&program);
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--protected-mode", "yes"])
+            .args(["--daemonize", "no", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
+            .args(["--maxmemory-policy", "noeviction"])
+            // Its working directory is where it keeps its data.
+            .current_dir(dir.redis())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            // Ctrl-C in the terminal must not reach it: it stops after the services.
+            .process_group(0);
+        let child = tokio::process::Command::from(command)
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        Ok(Self { child, port, dir, ended: false })
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Waits until it answers, then leaves word of it for the other subcommands.
+    pub(super) async fn wait_until_ready(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let mut settings = settings.clone();
+        settings.redis.url = RedisUrl::new(self.url());
+        let access = Access::open(&settings)?;
+        let started = Instant::now();
+        let mut loading_told = false;
+        loop {
+            let answer = access.stream.connection().ping().await;
+            // Only a process that lives can have answered; another server might on the same port.
+            if let Some(status) = self.child.try_wait().context("cannot look after redis-server")? {
+                self.ended = true;
+                anyhow::bail!("redis-server ended at once ({status}); its log ends:\n{}", self.log_tail());
+            }
+            match answer {
+                Ok(()) => break,
+                Err(error) if error.kind() == ErrorKind::Loading => {
+                    if !loading_told {
+                        news("redis | loading its data");
+                        loading_told = true;
+                    }
+                }
+                Err(error) if started.elapsed() > START_DEADLINE => {
+                    anyhow::bail!(
+                        "redis-server does not answer: {error}; its log ends:\n{}",
+                        self.log_tail()
+                    );
+                }
+                Err(_) => {}
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+        let record = Record {
+            redis_url: self.url(),
+            redis_pid: self.child.id().unwrap_or_default(),
+            stream: settings.stream.key,
+            producer: settings.producer.listen,
+        };
+        record
+            .write(self.dir.path())
+            .with_context(|| format!("cannot write to {}", self.dir.path().display()))
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        !self.ended
+    }
+
+    /// Ready when it has ended, once; may be polled anew at any time.
+    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
+        if self.ended {
+            return Poll::Pending;
+        }
+        let end = std::pin::pin!(self.child.wait()).poll(context);
+        self.ended = end.is_ready();
+        end
+    }
+
+    /// SIGTERM makes it write its append-only file to the disk and end.
+    pub(super) fn signal(&self, signal: Signal) {
+        signal_child(&self.child, signal);
+    }
+
+    fn log_tail(&self) -> String {
+        let log = fs::read(self.dir.log()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+    }
+}
+
+fn ensure_free(port: u16, dir: &DataDir) -> anyhow::Result<()> {
+    let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { return Ok(()) };
+    let cause = if error.kind() == io::ErrorKind::AddrInUse {
+        format!("it is taken{}", left_behind(port, dir))
+    } else {
+        error.to_string()
+    };
+    anyhow::bail!(
+        "cannot start a Redis on port {port}: {cause}; choose another with --embedded-redis-port, or use a \
+         running Redis with --redis-url"
+    )
+}
+
+/// An `orderflow up` that was killed could not stop its Redis.
+fn left_behind(port: u16, dir: &DataDir) -> String {
+    let record = Record::read(dir.path()).filter(|record| record.redis_url.contains(&format!(":{port}/")));
+    let pid = record.and_then(|record| i32::try_from(record.redis_pid).ok()).filter(|pid| *pid > 0);
+    match pid.filter(|pid| kill(Pid::from_raw(*pid), None).is_ok()) {
+        Some(pid) => format!(
+            ", it seems by process {pid}, the redis-server of an `orderflow up` that was killed (stop it: kill {pid})"
+        ),
+        None => String::new(),
+    }
+}
