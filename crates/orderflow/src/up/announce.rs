@@ -26,6 +26,8 @@ pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) ->
     let preferred = types.iter().find(|name| *name == "order.paid").or_else(|| types.first());
     let event_type = preferred.map_or("order.paid", String::as_str);
 
+    let program = std::env::args().next().unwrap_or_else(|| "orderflow".to_owned());
+
     let mut text = format!(
         "\nOrderflow is up; Ctrl-C stops it.\n\n  \
          producer API   http://{producer}/v1/events\n  \
@@ -45,8 +47,8 @@ pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) ->
          curl -s http://{producer}/v1/events -H 'content-type: application/json' \\\n    \
          -d '{{\"type\":\"{event_type}\",\"order_id\":\"o-1001\",\"customer\":\"alice\",\"amount\":\"49.50\"}}'\n  \
          curl -s http://{analytics}/v1/analytics/summary\n  \
-         orderflow produce --random 1000 --url http://{producer}\n  \
-         orderflow groups{tools}\n"
+         {program} produce --random 1000 --url http://{producer}\n  \
+         {program} groups{tools}\n"
     );
     text
 }
