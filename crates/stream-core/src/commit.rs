@@ -48,10 +48,14 @@ impl Effects<'_> {
 
     /// Lets a key expire `after` from this commit on (PEXPIRE), once everything has been written.
     pub fn expire(&mut self, key: &str, after: std::time::Duration) {
-        let millis = after.as_millis().to_string();
+        // Beyond this PEXPIRE would fail, and only after the first writes.
+        let millis = after.as_millis().min(EXPIRE_MS_MAX).to_string();
         self.0.push(Kind::Expire, key, "", Some((millis, String::new())), 0);
     }
 }
+
+/// The longest time to live of a key: 2^53 ms, some 285,000 years.
+const EXPIRE_MS_MAX: u128 = 1 << 53;
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -148,24 +152,23 @@ impl CommitBatch {
         if let Some((a, b)) = &extra {
             let _ = write!(self.scratch, "\0{a}\0{b}");
         }
-        let target = match self.target_indexes.get(&self.scratch) {
-            Some(&index) => index,
-            None => {
-                self.targets.push(Target { kind, key, field: field.to_owned(), extra });
-                self.target_indexes.insert(self.scratch.clone(), self.targets.len());
-                self.targets.len()
-            }
+        let target = if let Some(&index) = self.target_indexes.get(&self.scratch) {
+            index
+        } else {
+            self.targets.push(Target { kind, key, field: field.to_owned(), extra });
+            self.target_indexes.insert(self.scratch.clone(), self.targets.len());
+            self.targets.len()
         };
         self.current.push((target, value));
     }
 
-    /// The place of a key among the script's KEYS, counted from 1; the first is the stream's.
+    /// The place of a key among the script's KEYS, counted from 1, after the three of the stream itself.
     fn key_index(&mut self, suffix: &str) -> usize {
         if let Some(&index) = self.key_indexes.get(suffix) {
             return index;
         }
         self.keys.push(self.stream.with_suffix(suffix));
-        let index = self.keys.len() + 1;
+        let index = self.keys.len() + 3;
         self.key_indexes.insert(suffix.to_owned(), index);
         index
     }
@@ -174,7 +177,8 @@ impl CommitBatch {
 /// What became of a commit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Committed {
-    /// Applied and acked, but for these entries (by place), which were not pending any more.
+    /// Applied and acked, but for these entries (by place), which were not pending any more or had been
+    /// applied before.
     Applied { not_pending: Vec<usize> },
     /// A number would have passed 2^53; nothing was written.
     Overflow(String),
@@ -200,7 +204,8 @@ impl EventStream {
             return Ok(Committed::Applied { not_pending: Vec::new() });
         }
         let mut script = scripts::COMMIT.prepare_invoke();
-        script.key(self.key().as_str()).key(&batch.keys);
+        script.key(self.key().as_str()).key(self.key().position(group)).key(self.key().applied(group));
+        script.key(&batch.keys);
         script.arg(group).arg(batch.targets.len()).arg(batch.entries.len());
         for target in &batch.targets {
             let (a, b) = target.extra.as_ref().map_or(("", ""), |(a, b)| (a, b));

@@ -73,7 +73,7 @@ impl fmt::Debug for Connector {
 /// Detects a dead peer in about half a minute where nothing is being sent.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// Breaks a half-open connection whose sent data nobody acknowledges (TCP_USER_TIMEOUT, RFC 5482).
+/// Breaks a half-open connection whose sent data nobody acknowledges (`TCP_USER_TIMEOUT`, RFC 5482).
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connector {
@@ -181,7 +181,21 @@ impl Connection {
         self.settle(operation, generation, result)
     }
 
-    /// Runs a pipeline that was built with `ignore_errors`, so that each command has its own result.
+    /// Runs a pipeline built with `ignore_errors`: each command has a result of its own. The outer error is
+    /// that of the connection, and everybody's.
+    pub(crate) async fn batch<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<Result<T, Error>>, Error> {
+        let (mut manager, generation) = self.current();
+        let reply: RedisResult<Vec<RedisResult<T>>> = pipeline.query_async(&mut manager).await;
+        let results = self.settle(operation, generation, reply)?;
+        // A server that refuses each command (READONLY after a failover) is as useless as one that is gone.
+        Ok(results.into_iter().map(|result| self.settle(operation, generation, result)).collect())
+    }
+
+    /// Runs a transaction.
     pub(crate) async fn pipeline<T: FromRedisValue>(
         &self,
         operation: &'static str,

@@ -71,6 +71,11 @@ impl StreamKey {
         self.with_suffix(&format!("pos:{group}"))
     }
 
+    /// What projections have applied above the group's recorded position: a sorted set of stream IDs.
+    pub(crate) fn applied(&self, group: &str) -> String {
+        self.with_suffix(&format!("pos:{group}:applied"))
+    }
+
     /// The lease that reserves a consumer's name: a string with a TTL.
     pub fn consumer_lease(&self, group: &str, consumer: &str) -> String {
         self.with_suffix(&format!("lease:consumer:{group}:{consumer}"))

@@ -25,7 +25,8 @@ pub use server::{ServerInfo, ServerVersion};
 pub use stream::{
     AutoClaimed, ClaimRequest, Claimed, ClaimedEntry, ConsumerInfo, DeadReason, Direction, EventStream,
     GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary,
-    Precision, RangeQuery, RegisteredConsumer, Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail,
+    Precision, RangeQuery, RegisteredConsumer, Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage,
+    Tail,
 };
 pub use worker::{
     Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,

@@ -99,7 +99,7 @@ impl Up {
 
     pub(crate) fn started(command: Command) -> Self {
         let mut up = Self::start(command);
-        up.wait_for("  orderflow groups");
+        up.wait_for("orderflow groups");
         up
     }
 

@@ -35,10 +35,15 @@ impl Holder {
         }
     }
 
-    /// The value of a lease.
-    pub(crate) fn to_value(&self) -> String {
+    /// The value of a lease that this process holds.
+    pub fn to_lease_value(&self) -> String {
         // A struct of strings and numbers always serializes.
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether a lease's value names a process that is known to be gone.
+    pub fn value_is_of_gone_process(value: &str) -> bool {
+        serde_json::from_str(value).is_ok_and(|holder: Self| holder.is_gone())
     }
 
     /// Whether that process is known to be gone: it ran where this one runs, and is not there any more.

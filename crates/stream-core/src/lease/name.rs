@@ -56,7 +56,7 @@ impl NameLease {
         ttl: Duration,
     ) -> Result<Self, NameError> {
         let key = stream.key().consumer_lease(group, name);
-        let lease = Lease::new(stream.connection().clone(), key, holder.to_value(), ttl);
+        let lease = Lease::new(stream.connection().clone(), key, holder.to_lease_value(), ttl);
         let reserved = Self { lease, stream: stream.clone(), group: group.to_owned(), name: name.to_owned() };
         reserved.wait_and_take().await?;
         reserved.announce().await?;
@@ -91,7 +91,10 @@ impl NameLease {
                 return Err(NameError::Taken { group: self.group.clone(), name: self.name.clone(), holder });
             }
             last_remaining = Some(remaining);
-            tokio::time::sleep(POLL.min(remaining + Duration::from_millis(1))).await;
+            // 0: it ran out just now, or it has no TTL and never will.
+            let pause =
+                if remaining.is_zero() { POLL } else { POLL.min(remaining + Duration::from_millis(1)) };
+            tokio::time::sleep(pause).await;
         }
     }
 

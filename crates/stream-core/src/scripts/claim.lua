@@ -37,9 +37,10 @@ if #wanted > 0 then
     entries[#entries + 1] = {entry[1], entry[2], by_id[entry[1]][4] + 1}
     by_id[entry[1]] = nil
   end
-  -- Idle long enough a moment ago and still not returned: the payload is gone, and with it the row.
+  -- Not returned although it was idle long enough a moment ago: the payload is gone, and with it the row. Or the
+  -- clock was set back in between, and nothing has happened.
   for _, id in ipairs(wanted) do
-    if by_id[id] then
+    if by_id[id] and not redis.call('XRANGE', stream, id, id)[1] then
       record_lost(dlq, group, by_id[id])
       lost[#lost + 1] = id
     end

@@ -1,9 +1,12 @@
--- Applies the effects of a batch and acks it, in one step: an entry counts only if its XACK did.
--- KEYS: stream, then the keys that effects write
+-- Applies the effects of a batch and acks it, in one step: an entry counts only if its XACK did, and only once.
+-- A group that was deleted and recreated delivers again what lies above its recorded position, or above wherever
+-- somebody has put it; so the ids applied above the position are kept (a ZSET by their milliseconds, which
+-- record_position.lua prunes), and what lies below it was settled.
+-- KEYS: stream, position, ids applied above it, then the keys that effects write
 -- ARGV: group, number of targets, number of entries,
 --       per target: kind, key index, field, extra, extra
 --       per entry:  id, number of effects, then target index and value for each
--- Reply: {'applied', indexes (from 0) of entries that were not pending any more}
+-- Reply: {'applied', indexes (from 0) of entries that were not pending any more or had been applied before}
 --     or {'overflow', message} with nothing written
 -- Redis does not roll back: whatever can fail is checked before the first write. XACK is that first write,
 -- which a full server still allows, and after it the others.
@@ -11,20 +14,49 @@ local LIMIT = 9007199254740992 -- 2^53: the last whole number a ZSET score and L
 local TYPES = {hincr = 'hash', zincr = 'zset', zmax = 'zset', zkeep = 'zset', hfirst = 'hash'}
 local group, target_count, entry_count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
+local kinds = {}
 local function check_type(key, wanted)
-  local kind = redis.call('TYPE', key)['ok']
-  if kind ~= 'none' and kind ~= wanted then
+  -- A key that does not exist yet is of the type that the first effect on it makes it.
+  local kind = kinds[key] or redis.call('TYPE', key)['ok']
+  if kind == 'none' then kind = wanted end
+  kinds[key] = kind
+  if kind ~= wanted then
     return redis.error_reply('WRONGTYPE the projection key ' .. key .. ' is a ' .. kind .. ', not a ' .. wanted)
   end
 end
 
+-- The number in a hash's field as HINCRBY takes it, 0 if there is none; nil and an error for anything else.
+local function hash_number(key, field)
+  local text = redis.call('HGET', key, field)
+  if not text then return 0 end
+  if text == '0' or string.match(text, '^%-?[1-9]%d*$') then return tonumber(text) end
+  return nil, redis.error_reply('WRONGTYPE the projection field ' .. field .. ' of ' .. key .. ' is not a whole number')
+end
+
+local function overflow(key, field)
+  return {'overflow', key .. ' ' .. field .. ' would pass 2^53'}
+end
+
+-- The numbers that change by adding to them: several targets may add to one.
+local counters = {}
+local function counter(kind, key, field)
+  local name = kind .. key .. '\0' .. field
+  if not counters[name] then counters[name] = {kind = kind, key = key, field = field, offered = 0, offers = 0} end
+  return counters[name]
+end
+
+local wrong = check_type(KEYS[3], 'zset')
+if wrong then return wrong end
 local targets, at = {}, 4
 for i = 1, target_count do
   local target = {kind = ARGV[at], key = KEYS[tonumber(ARGV[at + 1])], field = ARGV[at + 2],
-    a = ARGV[at + 3], b = ARGV[at + 4], sum = 0, offered = 0}
-  local wrong = TYPES[target.kind] and check_type(target.key, TYPES[target.kind])
+    a = ARGV[at + 3], b = ARGV[at + 4], sum = 0, highest = 0}
+  wrong = TYPES[target.kind] and check_type(target.key, TYPES[target.kind])
   if wrong then return wrong end
-  if target.kind == 'hfirst' then
+  if target.kind == 'hincr' then target.counter = counter('hash', target.key, target.field)
+  elseif target.kind == 'zincr' then target.counter = counter('zset', target.key, target.field)
+  elseif target.kind == 'hfirst' then
+    target.counter = counter('hash', KEYS[tonumber(target.a)], target.b)
     wrong = check_type(KEYS[tonumber(target.a)], 'hash')
     if wrong then return wrong end
   end
@@ -40,8 +72,11 @@ for i = 1, entry_count do
   for j = 1, effect_count do
     local target, value = targets[tonumber(ARGV[at])], ARGV[at + 1]
     entry.effects[j] = {target, value}
-    if target.kind == 'hincr' or target.kind == 'zincr' then
-      target.offered = target.offered + math.abs(tonumber(value))
+    local size = math.abs(tonumber(value))
+    target.highest = math.max(target.highest, size)
+    if target.counter then
+      target.counter.offers = target.counter.offers + 1
+      target.counter.offered = target.counter.offered + (target.kind == 'hfirst' and 1 or size)
     end
     at = at + 2
   end
@@ -49,23 +84,30 @@ for i = 1, entry_count do
 end
 
 for _, target in ipairs(targets) do
-  local current = 0
-  if target.kind == 'hincr' then
-    current = tonumber(redis.call('HGET', target.key, target.field) or 0)
-  elseif target.kind == 'zincr' then
-    current = tonumber(redis.call('ZSCORE', target.key, target.field) or 0)
+  if target.kind ~= 'expire' and target.highest >= LIMIT then return overflow(target.key, target.field) end
+end
+for _, number in pairs(counters) do
+  local current, wrong
+  if number.kind == 'hash' then
+    current, wrong = hash_number(number.key, number.field)
+    if wrong then return wrong end
+  else
+    current = tonumber(redis.call('ZSCORE', number.key, number.field) or 0)
   end
-  if not current then
-    return redis.error_reply('WRONGTYPE the projection field ' .. target.field .. ' of ' .. target.key .. ' is not a number')
+  if number.offers > 0 and math.abs(current) + number.offered >= LIMIT then
+    return overflow(number.key, number.field)
   end
-  if math.abs(current) + target.offered >= LIMIT then
-    return {'overflow', target.key .. ' ' .. target.field .. ' would pass 2^53'}
-  end
+end
+
+local position = redis.call('GET', KEYS[2]) or '0-0'
+local function is_new(id)
+  return id_less(position, id) and not redis.call('ZSCORE', KEYS[3], id)
 end
 
 local not_pending = {}
 for i, entry in ipairs(entries) do
-  if redis.call('XACK', KEYS[1], group, entry.id) == 1 then
+  if redis.call('XACK', KEYS[1], group, entry.id) == 1 and is_new(entry.id) then
+    redis.call('ZADD', KEYS[3], string.match(entry.id, '^%d+'), entry.id)
     for _, effect in ipairs(entry.effects) do
       local target, value = effect[1], effect[2]
       if target.kind == 'hincr' or target.kind == 'zincr' then

@@ -39,8 +39,35 @@ local function dead_letter(stream, dlq, group, consumer, id, deliveries, reason,
   return 'moved'
 end
 
--- Records rows whose payload is gone. XCLAIM has purged them already, so this is their only trace.
+-- Records a row whose payload is gone.
 local function record_lost(dlq, group, row)
   append_dead_letter(dlq, group, row[2], row[1], row[4], 'payload_lost',
     'retention or XDEL removed the entry while it was pending', {})
+end
+
+local CLAIM_IDS_MAX = 5000 -- well below what `unpack` holds
+
+-- Gives rows (as XPENDING lists them) to a consumer without counting a delivery: XCLAIM … `options` JUSTID.
+-- XCLAIM purges rows whose payload is gone and does not return them: those are recorded, this is their only trace.
+-- Returns the number claimed and the lost ids.
+local function claim_rows(stream, dlq, group, consumer, rows, options)
+  local claimed, lost = 0, {}
+  for first = 1, #rows, CLAIM_IDS_MAX do
+    local last = math.min(first + CLAIM_IDS_MAX - 1, #rows)
+    local claim, done = {'XCLAIM', stream, group, consumer, 0}, {}
+    for i = first, last do claim[#claim + 1] = rows[i][1] end
+    for _, option in ipairs(options) do claim[#claim + 1] = option end
+    claim[#claim + 1] = 'JUSTID'
+    for _, id in ipairs(redis.call(unpack(claim))) do
+      done[id] = true
+      claimed = claimed + 1
+    end
+    for i = first, last do
+      if not done[rows[i][1]] then
+        record_lost(dlq, group, rows[i])
+        lost[#lost + 1] = rows[i][1]
+      end
+    end
+  end
+  return claimed, lost
 end

@@ -1,14 +1,5 @@
 -- Records the group's low watermark: an ID up to which every entry is settled. It only ever rises.
--- KEYS: stream, position   ARGV: group   Reply: the recorded position
-local function later(a, b)
-  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
-  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
-  if not b_ms then return true end
-  -- Digits, not numbers: Lua's numbers are exact only below 2^53.
-  local function more(x, y) return #x > #y or (#x == #y and x > y) end
-  return more(a_ms, b_ms) or (a_ms == b_ms and more(a_seq, b_seq))
-end
-
+-- KEYS: stream, position, ids applied above it (see commit.lua)   ARGV: group   Reply: the recorded position
 local position = '0-0'
 local oldest = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1)[1]
 if oldest then
@@ -23,6 +14,7 @@ else
   end
 end
 local recorded = redis.call('GET', KEYS[2])
-if recorded and not later(position, recorded) then return recorded end
+if recorded and not id_less(recorded, position) then return recorded end
 redis.call('SET', KEYS[2], position)
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '(' .. string.match(position, '^%d+'))
 return position

@@ -9,24 +9,9 @@ local wrong = check_dead_letters(dlq)
 if wrong then return wrong end
 local moved, lost = 0, {}
 if peer ~= '' then
-  local claim, by_id, found = {'XCLAIM', stream, group, peer, 0}, {}, false
-  for _, row in ipairs(redis.call('XPENDING', stream, group, '-', '+', ARGV[5], dead)) do
-    claim[#claim + 1] = row[1]
-    by_id[row[1]] = row
-    found = true
-  end
-  if found then
-    -- Idle for long, so that the peer (or anyone) claims the rows at its next tick; counts stay as they are.
-    for _, option in ipairs({'IDLE', 3600000, 'JUSTID'}) do claim[#claim + 1] = option end
-    for _, id in ipairs(redis.call(unpack(claim))) do
-      by_id[id] = nil
-      moved = moved + 1
-    end
-    for id, row in pairs(by_id) do
-      record_lost(dlq, group, row)
-      lost[#lost + 1] = id
-    end
-  end
+  -- Idle for long, so that the peer (or anyone) claims the rows at its next tick; counts stay as they are.
+  local rows = redis.call('XPENDING', stream, group, '-', '+', ARGV[5], dead)
+  moved, lost = claim_rows(stream, dlq, group, peer, rows, {'IDLE', 3600000})
 end
 if redis.call('XPENDING', stream, group, '-', '+', 1, dead)[1] then return {moved, 0, lost} end
 redis.call('XGROUP', 'DELCONSUMER', stream, group, dead)

@@ -10,13 +10,7 @@ if wrong then return wrong end
 
 -- Trimming takes the oldest entries, so a row below the first entry is surely lost; holes made by XDEL are found by claims.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-local function below_first(id)
-  if not first then return true end
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  local first_ms, first_seq = string.match(first[1], '^(%d+)-(%d+)$')
-  local function less(x, y) return #x < #y or (#x == #y and x < y) end
-  return less(ms, first_ms) or (ms == first_ms and less(seq, first_seq))
-end
+local function below_first(id) return not first or id_less(id, first[1]) end
 
 local rows = redis.call('XPENDING', stream, group, 'IDLE', ARGV[3], ARGV[4], '+', page)
 local dead, lost, oversize = {}, {}, {}

@@ -1,6 +1,6 @@
 //! Appending entries: XADD, one or many in a pipeline.
 
-use redis::{Cmd, FromRedisValue, ParsingError, RedisResult, Value};
+use redis::{Cmd, FromRedisValue, ParsingError, Value};
 
 use super::EventStream;
 use crate::{Error, StreamId, reply::take_id};
@@ -45,13 +45,8 @@ impl EventStream {
         }
         // Without this one refused XADD would hide the IDs of all the others.
         pipeline.ignore_errors();
-        let reply: Result<Vec<RedisResult<Appended>>, Error> =
-            self.connection.pipeline("XADD", &pipeline).await;
-        match reply {
-            Ok(results) => results
-                .into_iter()
-                .map(|result| result.map(|appended| appended.0).map_err(|e| Error::new("XADD", e)))
-                .collect(),
+        match self.connection.batch::<Appended>("XADD", &pipeline).await {
+            Ok(results) => results.into_iter().map(|result| result.map(|appended| appended.0)).collect(),
             Err(error) => vec![Err(error); count],
         }
     }

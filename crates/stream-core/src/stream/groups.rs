@@ -90,7 +90,7 @@ impl EventStream {
     /// [`restore_group`](Self::restore_group). It only ever rises. Returns the recorded position.
     pub async fn record_position(&self, group: &str) -> Result<StreamId, Error> {
         let mut script = scripts::RECORD_POSITION.prepare_invoke();
-        script.key(self.key.as_str()).key(self.key.position(group)).arg(group);
+        script.key(self.key.as_str()).key(self.key.position(group)).key(self.key.applied(group)).arg(group);
         let recorded: MaybeId = self.connection.invoke("record position", &script).await?;
         Ok(recorded.0.unwrap_or(StreamId::MIN))
     }
@@ -115,6 +115,9 @@ impl EventStream {
     /// idle time starts anew. The source must have stopped reading.
     pub async fn handover(&self, group: &str, from: &str, to: &str) -> Result<Handover, Error> {
         let mut total = Handover::default();
+        if from == to {
+            return Ok(total);
+        }
         for _ in 0..HANDOVER_PAGES_MAX {
             let mut script = scripts::HANDOVER.prepare_invoke();
             script.key(self.key.as_str()).key(self.key.dead_letters(group));

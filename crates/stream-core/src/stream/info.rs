@@ -176,14 +176,17 @@ impl EventStream {
         if group.last_delivered_id < first.id {
             return Ok(Lag::Known(stream.length));
         }
-        if stream.entries_added == stream.length && group.server_lag != Lag::Unknown {
+        if stream.entries_added == stream.length
+            && let Lag::Known(counted @ 1..) = group.server_lag
+            && counted <= stream.length
+        {
             // Nothing was ever removed, so the counter had no occasion to go wrong.
-            return Ok(group.server_lag);
+            return Ok(Lag::Known(counted));
         }
         let mut script = scripts::COUNT_AFTER.prepare_invoke();
         script.key(self.key.as_str()).arg(group.last_delivered_id).arg(LAG_COUNT_MAX);
-        let counted: u64 = self.connection.invoke("count undelivered entries", &script).await?;
-        Ok(if counted < LAG_COUNT_MAX { Lag::Known(counted) } else { Lag::Unknown })
+        let counted: i64 = self.connection.invoke("count undelivered entries", &script).await?;
+        Ok(u64::try_from(counted).map_or(Lag::Unknown, Lag::Known))
     }
 
     /// The oldest entry that `group` has not been handed.

@@ -10,6 +10,7 @@ mod recovery;
 mod registry;
 mod retention;
 mod settle;
+mod wipe;
 
 pub use groups::{Handover, StartAt};
 pub use info::{ConsumerInfo, GroupInfo, Lag, StreamInfo};

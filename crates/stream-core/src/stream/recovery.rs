@@ -191,7 +191,13 @@ impl EventStream {
         script.arg(request.owner.unwrap_or_default());
         let mut claimed: Claimed = self.connection.invoke("claim", &script).await?;
         let wide = std::mem::take(&mut claimed.oversize);
-        claimed.dead.extend(self.bury_wide(request.group, wide).await?);
+        match self.bury_wide(request.group, wide).await {
+            Ok(buried) => claimed.dead.extend(buried),
+            // The other entries are the claimant's now, and must reach it; these stay for the next claim.
+            Err(error) => {
+                tracing::warn!(group = request.group, %error, "wide entries could not be dead-lettered yet");
+            }
+        }
         Ok(claimed)
     }
 
@@ -238,11 +244,13 @@ impl EventStream {
     async fn bury_wide(&self, group: &str, wide: Vec<Oversize>) -> Result<Vec<StreamId>, Error> {
         let mut buried = Vec::with_capacity(wide.len());
         for row in wide {
-            let fields = self.get(row.id).await?.map_or_else(Fields::default, |entry| entry.fields);
+            let (reason, fields) = match self.get(row.id).await? {
+                Some(entry) => (DeadReason::MaxDeliveries, entry.fields),
+                None => (DeadReason::PayloadLost, Fields::default()),
+            };
             let message = format!("delivered {} times and never settled", row.deliveries);
-            let reason = DeadReason::MaxDeliveries;
-            let deliveries = Some(row.deliveries);
-            self.dead_letter_wide(group, &row.owner, row.id, deliveries, reason, &message, &fields).await?;
+            self.dead_letter_wide(group, &row.owner, row.id, row.deliveries, reason, &message, &fields)
+                .await?;
             buried.push(row.id);
         }
         Ok(buried)

@@ -91,12 +91,12 @@ impl EventStream {
         let mut script = scripts::SETTLE_DEAD.prepare_invoke();
         script.key(self.key.as_str()).key(self.key.dead_letters(group));
         script.arg(group).arg(consumer).arg(id).arg(reason.label()).arg(bounded(message));
-        let outcome: String = self.connection.invoke("dead-letter", &script).await?;
+        let (outcome, deliveries): (String, u64) = self.connection.invoke("dead-letter", &script).await?;
         match outcome.as_str() {
             "not_pending" => Ok(SettledDead::NotPending),
             "not_owner" => Ok(SettledDead::NotOwner),
             "oversize" => {
-                self.dead_letter_wide(group, consumer, id, None, reason, message, fields).await?;
+                self.dead_letter_wide(group, consumer, id, deliveries, reason, message, fields).await?;
                 Ok(SettledDead::Moved)
             }
             _ => Ok(SettledDead::Moved),
@@ -111,7 +111,7 @@ impl EventStream {
         group: &str,
         consumer: &str,
         id: StreamId,
-        deliveries: Option<u64>,
+        deliveries: u64,
         reason: DeadReason,
         message: &str,
         fields: &Fields,
@@ -119,7 +119,7 @@ impl EventStream {
         let mut append = redis::cmd("XADD");
         append.arg(self.key.dead_letters(group)).arg("*");
         append.arg("_dl_id").arg(id).arg("_dl_group").arg(group).arg("_dl_consumer").arg(consumer);
-        append.arg("_dl_deliveries").arg(deliveries.unwrap_or(1)).arg("_dl_reason").arg(reason.label());
+        append.arg("_dl_deliveries").arg(deliveries).arg("_dl_reason").arg(reason.label());
         append.arg("_dl_error").arg(bounded(message)).arg("_dl_time_ms").arg(unix_ms());
         for (field, value) in fields.iter() {
             append.arg(field).arg(value);
@@ -157,7 +157,8 @@ impl EventStream {
             return Ok(0);
         }
         let mut script = scripts::RELEASE.prepare_invoke();
-        script.key(self.key.as_str()).arg(group).arg(consumer).arg(unstarted.len());
+        script.key(self.key.as_str()).key(self.key.dead_letters(group));
+        script.arg(group).arg(consumer).arg(unstarted.len());
         script.arg(unstarted).arg(started);
         self.connection.invoke("release", &script).await
     }

@@ -37,10 +37,10 @@ impl Context {
         tracing::warn!(group = %self.group, consumer = %self.consumer, %error, "{doing}; trying again");
     }
 
-    /// Recreates the group where it left off. Harmless if it exists.
-    pub(super) async fn restore_group(&self) -> Result<(), crate::Error> {
+    /// Creates the group where it left off. Harmless if it exists. `existed` says that it was known to.
+    pub(super) async fn restore_group(&self, existed: bool) -> Result<(), crate::Error> {
         let (created, position) = self.stream.restore_group(&self.group).await?;
-        if created && position != crate::StreamId::MIN {
+        if created && (existed || position != crate::StreamId::MIN) {
             self.metrics.group_restores.inc();
             tracing::warn!(group = %self.group, %position, "the consumer group was gone; recreated at its recorded position");
         }
@@ -64,7 +64,7 @@ pub(super) async fn run_consumer<P: Process>(
     let (held, name_held) = watch::channel(true);
     let (reading, engine_reads) = watch::channel(false);
     let (batches, incoming) = mpsc::channel(2);
-    let permits = Arc::new(Semaphore::new(settings.max_in_flight));
+    let permits = Arc::new(Semaphore::new(settings.max_in_flight.max(1)));
     let connection = connector.blocking(settings.block)?;
 
     let mut helpers = JoinSet::new();
@@ -90,7 +90,7 @@ async fn start(context: &Context, shutdown: &CancellationToken) -> Result<Option
     let mut backoff = Backoff::new();
     loop {
         let attempt = async {
-            context.stream.restore_group(&context.group).await?;
+            context.restore_group(false).await?;
             let ttl = context.settings.lease_ttl;
             NameLease::reserve(&context.stream, &context.group, &context.consumer, &holder, ttl).await
         };

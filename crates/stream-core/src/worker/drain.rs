@@ -1,6 +1,6 @@
 //! Draining a consumer: finish what runs, settle it, give the rest back.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use tokio::{
     task::JoinHandle,
@@ -10,10 +10,14 @@ use tokio::{
 use super::{engine::Engine, metrics::DeliveryOutcome, process::Process};
 use crate::StreamId;
 
+/// How long acks under way may take beyond the drain timeout.
+const SETTLE_MAX: Duration = Duration::from_millis(500);
+
 /// What a drain did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DrainReport {
-    /// Entries that were in flight when the drain began and were settled.
+    /// Entries in flight when the drain began whose handlers have come to an end, and were acked,
+    /// dead-lettered or left for another attempt.
     pub finished: u64,
     /// Entries that were never started: given back, claimable at once, their delivery not counted.
     pub released: u64,
@@ -34,10 +38,10 @@ impl DrainReport {
 }
 
 /// Drains within the drain timeout. `reader` has been told to stop.
-pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<()>) -> DrainReport {
+pub(super) async fn drain<P: Process>(mut engine: Engine<P>, mut reader: JoinHandle<()>) -> DrainReport {
     let settings = std::sync::Arc::clone(&engine.context.settings);
     let deadline = Instant::now() + settings.drain_timeout;
-    let before = engine.unsettled().len();
+    let before: HashSet<StreamId> = engine.unsettled().into_iter().collect();
 
     // Never started, and not to be: read or claimed too late.
     let mut unstarted: HashSet<StreamId> =
@@ -63,22 +67,47 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<
             _ = renew_tick.tick() => engine.renew(),
         }
     }
-    engine.running.shutdown().await;
-    engine.background.shutdown().await;
-    // Its connection is dropped with it, so that nothing more is delivered to this consumer.
-    if timeout_at(deadline + settings.block, reader).await.is_err() {
+    abandon(&mut engine, deadline + SETTLE_MAX).await;
+    // The last read has to end: its entries are this consumer's.
+    let reader_deadline = deadline + settings.block;
+    while let Ok(Some(entries)) = timeout_at(reader_deadline, engine.incoming.recv()).await {
+        engine.accept_late(&entries, &mut unstarted);
+    }
+    if timeout_at(reader_deadline, &mut reader).await.is_err() {
         tracing::warn!(consumer = %engine.context.consumer, "the last read did not end in time");
+        // Drops its connection, so that nothing more is delivered to this consumer.
+        reader.abort();
     }
 
-    let left = engine.unsettled();
+    let left: HashSet<StreamId> = engine.unsettled().into_iter().collect();
     let started: Vec<StreamId> = left.iter().copied().filter(|id| !unstarted.contains(id)).collect();
     let unstarted: Vec<StreamId> = left.iter().copied().filter(|id| unstarted.contains(id)).collect();
     give_back(&mut engine, &unstarted, &started).await;
     DrainReport {
-        finished: (before.saturating_sub(left.len())) as u64,
+        finished: before.iter().filter(|id| !left.contains(id)).count() as u64,
         released: unstarted.len() as u64,
         abandoned: started.len() as u64,
     }
+}
+
+/// Ends what still runs. Handlers that had finished, and acks under way, are heard until `until`: dropped, they
+/// would be done again by somebody else.
+async fn abandon<P: Process>(engine: &mut Engine<P>, until: Instant) {
+    engine.running.abort_all();
+    while let Ok(Some(result)) = timeout_at(until, engine.running.join_next()).await {
+        engine.on_finished(result);
+    }
+    loop {
+        engine.flush_acks();
+        if !engine.is_settling() {
+            break;
+        }
+        match timeout_at(until, engine.background.join_next()).await {
+            Ok(Some(result)) => engine.on_background(result),
+            _ => break,
+        }
+    }
+    engine.background.shutdown().await;
 }
 
 /// Releases entries so that a peer can claim them at once. If Redis does not answer, peers claim them once

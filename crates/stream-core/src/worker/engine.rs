@@ -8,41 +8,31 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, mpsc, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Delivery,
+    claiming::Claiming,
     consumer::Context,
+    job::Job,
     metrics::DeliveryOutcome,
     process::{Finished, Process, Verdict},
     queue::ReadyQueue,
-    settings::{CLAIM_PAGE, SUSPECT_DELIVERIES},
+    settings::SUSPECT_DELIVERIES,
     settler::{ack_until_answered, bury_until_answered},
 };
-use crate::{ClaimRequest, Claimed, DeadReason, Entry, Error, Renewed, SettledDead, StreamId};
+use crate::{Claimed, DeadReason, Entry, Error, Renewed, SettledDead, StreamId};
 
 /// A result of work that the engine does not wait for in place.
 pub(super) enum Background {
     Acked(Vec<StreamId>),
     Buried { id: StreamId, outcome: SettledDead },
-    Claimed { reserved: usize, result: Result<Claimed, Error> },
+    Claimed { reserved: usize, result: Option<Result<Claimed, Error>> },
     Renewed(Result<Renewed, Error>),
     PositionRecorded(Result<StreamId, Error>),
-}
-
-/// Where the claiming of idle entries stands.
-struct Claiming {
-    /// Go on after this entry; `None` from the start of the pending list.
-    after: Option<StreamId>,
-    /// Taking over this consumer's own pending entries, which comes before anything is read.
-    own: bool,
-    running: bool,
-    /// Suspects were left where they are, since one was waiting or running.
-    suspects_left: bool,
-    next: Instant,
 }
 
 /// One consumer's state. Everything is owned by one task: no lock, no shared map.
@@ -56,12 +46,12 @@ pub(super) struct Engine<P: Process> {
     pub(super) background: JoinSet<Background>,
     to_ack: Vec<StreamId>,
     ack_running: bool,
-    renew_running: bool,
-    position_running: bool,
-    claiming: Claiming,
-    permits: Arc<Semaphore>,
+    renewing: Job,
+    positioning: Job,
+    pub(super) claiming: Claiming,
+    pub(super) permits: Arc<Semaphore>,
     reading: watch::Sender<bool>,
-    name_held: watch::Receiver<bool>,
+    pub(super) name_held: watch::Receiver<bool>,
     pub(super) incoming: mpsc::Receiver<Vec<Entry>>,
 }
 
@@ -75,8 +65,6 @@ impl<P: Process> Engine<P> {
         incoming: mpsc::Receiver<Vec<Entry>>,
     ) -> Self {
         let queue = ReadyQueue::new(context.settings.ordering_field.clone());
-        let claiming =
-            Claiming { after: None, own: true, running: false, suspects_left: false, next: Instant::now() };
         Self {
             context,
             process,
@@ -86,9 +74,9 @@ impl<P: Process> Engine<P> {
             background: JoinSet::new(),
             to_ack: Vec::new(),
             ack_running: false,
-            renew_running: false,
-            position_running: false,
-            claiming,
+            renewing: Job::default(),
+            positioning: Job::default(),
+            claiming: Claiming::new(),
             permits,
             reading,
             name_held,
@@ -116,35 +104,43 @@ impl<P: Process> Engine<P> {
                     }
                 }
                 Some(entries) = self.incoming.recv() => self.accept_new(entries),
-                () = sleep_until(self.claiming.next), if !self.claiming.running => self.claim(),
+                () = sleep_until(self.claiming.next), if !self.claiming.job.is_running() => self.claim(),
                 _ = renew_tick.tick() => self.renew(),
                 _ = position_tick.tick(), if self.context.records_position => self.record_position(),
             }
         }
         self.set_reading(false);
+        self.claiming.stop.cancel();
     }
 
     fn accept_new(&mut self, entries: Vec<Entry>) {
-        let now = Instant::now();
-        self.context.metrics.in_flight.add(entries.len() as i64);
         for entry in entries {
-            self.in_flight.insert(entry.id, now);
-            let delivery = self.delivery(entry, 1);
-            self.queue.push(delivery);
+            if self.take_in(entry.id) {
+                let delivery = self.delivery(entry, 1);
+                self.queue.push(delivery);
+            }
         }
     }
 
     /// Takes note of entries read after the drain began: they are ours to give back.
     pub(super) fn accept_late(&mut self, entries: &[Entry], unstarted: &mut HashSet<StreamId>) {
-        let now = Instant::now();
-        self.context.metrics.in_flight.add(entries.len() as i64);
-        for entry in entries {
-            self.in_flight.insert(entry.id, now);
-            unstarted.insert(entry.id);
-        }
+        unstarted.extend(entries.iter().map(|entry| entry.id).filter(|id| self.take_in(*id)));
     }
 
-    fn delivery(&self, entry: Entry, deliveries: u64) -> Delivery {
+    /// Counts an entry as in flight; its room was reserved. `false`, and the room is given back, if it is in
+    /// flight already: its renewal came too late, or a group that was recreated delivers it once more. Its
+    /// handler runs, and settles this delivery too.
+    pub(super) fn take_in(&mut self, id: StreamId) -> bool {
+        let new = self.in_flight.insert(id, Instant::now()).is_none();
+        if new {
+            self.context.metrics.in_flight.inc();
+        } else {
+            self.permits.add_permits(1);
+        }
+        new
+    }
+
+    pub(super) fn delivery(&self, entry: Entry, deliveries: u64) -> Delivery {
         let Context { group, consumer, .. } = &*self.context;
         let (group, consumer) = (Arc::clone(group), Arc::clone(consumer));
         Delivery { id: entry.id, fields: entry.fields, deliveries, group, consumer }
@@ -160,17 +156,9 @@ impl<P: Process> Engine<P> {
         }
     }
 
-    pub(super) fn on_finished(&mut self, result: Result<Vec<Finished>, tokio::task::JoinError>) {
-        // Handlers' panics are caught inside; an error here is a cancelled drain or a bug of the runtime,
-        // and either way the entries stay pending and are claimed again.
-        let finished = match result {
-            Ok(finished) => finished,
-            Err(error) if error.is_cancelled() => return,
-            Err(error) => {
-                tracing::error!(%error, "a batch was lost to a panic in the runtime; its entries stay pending");
-                return;
-            }
-        };
+    pub(super) fn on_finished(&mut self, result: Result<Vec<Finished>, JoinError>) {
+        // An error is that of a handler abandoned by a drain; its entries are given back.
+        let Ok(finished) = result.map_err(propagate_panic) else { return };
         let mut committed = Vec::new();
         for Finished { delivery, verdict } in finished {
             self.queue.finished(&delivery);
@@ -227,14 +215,8 @@ impl<P: Process> Engine<P> {
         });
     }
 
-    pub(super) fn on_background(&mut self, result: Result<Background, tokio::task::JoinError>) {
-        let background = match result {
-            Ok(background) => background,
-            Err(error) => {
-                tracing::error!(%error, "a background task of the consumer failed; its entries stay pending");
-                return;
-            }
-        };
+    pub(super) fn on_background(&mut self, result: Result<Background, JoinError>) {
+        let Ok(background) = result.map_err(propagate_panic) else { return };
         match background {
             Background::Acked(ids) => {
                 self.ack_running = false;
@@ -248,23 +230,9 @@ impl<P: Process> Engine<P> {
                 },
             ),
             Background::Claimed { reserved, result } => self.on_claimed(reserved, result),
-            Background::Renewed(result) => {
-                self.renew_running = false;
-                match result {
-                    Ok(renewed) if renewed.lost.is_empty() => {}
-                    Ok(renewed) => tracing::error!(
-                        group = %self.context.group, ids = ?renewed.lost,
-                        "entries in flight were removed from the stream; recorded as dead letters"
-                    ),
-                    Err(error) => self.context.report("renewing leases failed", &error),
-                }
-            }
+            Background::Renewed(result) => self.on_renewed(result),
             Background::PositionRecorded(result) => {
-                self.position_running = false;
-                if let Err(error) = result {
-                    self.context.metrics.redis_error(error.kind());
-                    tracing::debug!(%error, "recording the group's position failed");
-                }
+                self.positioning.end(&self.context, "recording the group's position failed", result);
             }
         }
     }
@@ -289,94 +257,9 @@ impl<P: Process> Engine<P> {
         self.reading.send_if_modified(|now| std::mem::replace(now, reads) != reads);
     }
 
-    /// Claims one page of idle entries, as far as there is room for them.
-    fn claim(&mut self) {
-        self.schedule_claim();
-        if !*self.name_held.borrow() || !(self.context.settings.claim_auto || self.claiming.own) {
-            return;
-        }
-        let page = self.permits.available_permits().min(CLAIM_PAGE);
-        let Ok(permits) = self.permits.try_acquire_many(page as u32) else { return };
-        if page == 0 {
-            return;
-        }
-        permits.forget();
-        self.claiming.running = true;
-        let (after, own) = (self.claiming.after, self.claiming.own);
-        let suspects_allowed = usize::from(!self.queue.has_suspect());
-        let context = Arc::clone(&self.context);
-        self.background.spawn(async move {
-            let request = ClaimRequest {
-                group: &context.group,
-                consumer: &context.consumer,
-                min_idle: if own { Duration::ZERO } else { context.settings.claim_min_idle },
-                after,
-                page,
-                max_deliveries: context.settings.max_deliveries,
-                // A claim counts: a row delivered one time less is a suspect once it is claimed.
-                suspect_deliveries: SUSPECT_DELIVERIES - 1,
-                suspects_allowed,
-                owner: own.then_some(&*context.consumer),
-            };
-            Background::Claimed { reserved: page, result: context.stream.claim_idle(&request).await }
-        });
-    }
-
-    fn on_claimed(&mut self, reserved: usize, result: Result<Claimed, Error>) {
-        self.claiming.running = false;
-        let claimed = match result {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                self.permits.add_permits(reserved);
-                self.context.report("claiming idle entries failed", &error);
-                return;
-            }
-        };
-        for (what, ids) in [("delivered too often", &claimed.dead), ("removed while pending", &claimed.lost)]
-        {
-            if !ids.is_empty() {
-                tracing::error!(group = %self.context.group, ?ids, "dead letters: {what}");
-                self.context.metrics.delivered(DeliveryOutcome::DeadLettered, ids.len() as u64);
-            }
-        }
-        if self.claiming.after.is_none() {
-            self.claiming.suspects_left = false;
-        }
-        self.claiming.suspects_left |= claimed.skipped_suspects > 0;
-        let now = Instant::now();
-        let mut accepted = 0;
-        for claimed in claimed.entries {
-            // Ours and still in flight: its renewal came too late, which only costs a count.
-            if self.in_flight.insert(claimed.entry.id, now).is_none() {
-                accepted += 1;
-                let delivery = self.delivery(claimed.entry, claimed.deliveries);
-                self.queue.push(delivery);
-            }
-        }
-        self.permits.add_permits(reserved - accepted);
-        self.context.metrics.claims.inc_by(accepted as u64);
-        self.context.metrics.in_flight.add(accepted as i64);
-        self.claiming.after = claimed.next;
-        if claimed.next.is_some() {
-            // The list is longer than a page: go on at once, or as soon as there is room.
-            self.claiming.next = now;
-            if self.permits.available_permits() == 0 {
-                self.schedule_claim();
-            }
-        } else if std::mem::take(&mut self.claiming.own) {
-            self.claiming.next = now;
-        }
-    }
-
-    /// The next claim comes after the interval, a quarter more or less, so that consumers spread out.
-    fn schedule_claim(&mut self) {
-        let jitter = 0.75 + fastrand::f64() / 2.0;
-        self.claiming.next = Instant::now() + self.context.settings.claim_interval.mul_f64(jitter);
-    }
-
     /// Renews the leases of entries that have been in flight for a while, in one script.
     pub(super) fn renew(&mut self) {
-        if self.renew_running {
+        if self.renewing.is_running() {
             return;
         }
         let now = Instant::now();
@@ -391,18 +274,27 @@ impl<P: Process> Engine<P> {
         if ids.is_empty() {
             return;
         }
-        self.renew_running = true;
+        self.renewing.start();
         let context = Arc::clone(&self.context);
         self.background.spawn(async move {
             Background::Renewed(context.stream.renew(&context.group, &context.consumer, &ids).await)
         });
     }
 
+    fn on_renewed(&mut self, result: Result<Renewed, Error>) {
+        let renewed = self.renewing.end(&self.context, "renewing leases failed", result);
+        if let Some(Renewed { lost, .. }) = renewed.filter(|renewed| !renewed.lost.is_empty()) {
+            tracing::error!(
+                group = %self.context.group, ids = ?lost,
+                "entries in flight were removed from the stream; recorded as dead letters"
+            );
+        }
+    }
+
     fn record_position(&mut self) {
-        if self.position_running {
+        if !self.positioning.start() {
             return;
         }
-        self.position_running = true;
         let context = Arc::clone(&self.context);
         self.background.spawn(async move {
             Background::PositionRecorded(context.stream.record_position(&context.group).await)
@@ -417,5 +309,13 @@ impl<P: Process> Engine<P> {
     /// Whether an ack or a dead letter is still to be written.
     pub(super) fn is_settling(&self) -> bool {
         !self.background.is_empty() || !self.to_ack.is_empty()
+    }
+}
+
+/// Every panic that can come of a handler is caught around it, so one that arrives here is a bug of the runtime.
+/// The consumer ends with it: going on, it would hold on to the entries that the panic took along.
+fn propagate_panic(error: JoinError) {
+    if let Ok(panic) = error.try_into_panic() {
+        std::panic::resume_unwind(panic);
     }
 }

@@ -1,9 +1,11 @@
 //! The worker runtime: reads through a group, runs handlers, settles every entry, survives crashes.
 
+mod claiming;
 mod consumer;
 mod drain;
 mod engine;
 mod handler;
+mod job;
 mod metrics;
 mod naming;
 mod process;

@@ -1,8 +1,11 @@
 //! Keeps a consumer's name: renews its lease, and stops the reading while it is lost.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::Context;
@@ -17,43 +20,54 @@ pub(super) async fn keep_name(
     ready: watch::Sender<usize>,
     stop: CancellationToken,
 ) {
-    let ttl = context.settings.lease_ttl;
+    let Context { consumer, metrics, settings, .. } = &*context;
     let mut confirmed = Instant::now();
+    let mut pause = settings.lease_renew_interval;
     let mut failing = false;
     set_held(&held, &ready, true, true);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(context.settings.lease_renew_interval) => {}
+            () = sleep(pause) => pause = settings.lease_renew_interval,
         }
-        let asked = Instant::now();
-        match name.renew().await {
+        let (asked, is_held) = (Instant::now(), *held.borrow());
+        let renewed = tokio::select! {
+            () = stop.cancelled() => break,
+            // No answer: the lease may still be ours, but not for longer than this.
+            () = sleep_until(confirmed + settings.lease_ttl), if is_held => {
+                lose(&context, &held, &ready);
+                continue;
+            }
+            renewed = name.renew() => renewed,
+        };
+        match renewed {
             Ok(true) => {
                 confirmed = asked;
                 failing = false;
+                if !is_held {
+                    tracing::info!(%consumer, "the name is ours again");
+                }
                 set_held(&held, &ready, true, false);
             }
             Ok(false) => {
                 lose(&context, &held, &ready);
-                match name.retake().await {
-                    Ok(()) => {
-                        confirmed = asked;
-                        set_held(&held, &ready, true, false);
-                        tracing::info!(consumer = %context.consumer, "the name is ours again");
-                    }
+                let retaken = tokio::select! {
+                    () = stop.cancelled() => break,
+                    retaken = name.retake() => retaken,
+                };
+                match retaken {
+                    // Renewed at once, and then held.
+                    Ok(()) => pause = Duration::ZERO,
                     Err(NameError::Redis(error)) => context.report("cannot reserve the name again", &error),
                     Err(taken) => tracing::error!(error = %taken, "the name was taken over; not reading"),
                 }
             }
             Err(error) => {
-                // The lease may still be ours: reading goes on until it must have run out.
-                context.metrics.redis_error(error.kind());
+                // Reading goes on until the lease must have run out.
+                metrics.redis_error(error.kind());
                 if !failing {
-                    tracing::warn!(consumer = %context.consumer, %error, "could not renew the name");
+                    tracing::warn!(%consumer, %error, "could not renew the name");
                     failing = true;
-                }
-                if confirmed.elapsed() >= ttl {
-                    lose(&context, &held, &ready);
                 }
             }
         }

@@ -66,14 +66,16 @@ impl<H: Handler> Process for HandlerProcess<H> {
         let mut finished = Vec::with_capacity(batch.len());
         for delivery in batch {
             let started = Instant::now();
-            let handled = AssertUnwindSafe(self.handler.handle(&delivery)).catch_unwind();
-            let outcome = match timeout(self.timeout, handled).await {
+            // Called, polled and dropped in here: each of the three may panic.
+            let handled =
+                async { timeout(self.timeout, async { self.handler.handle(&delivery).await }).await };
+            let outcome = match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(panic)) => Outcome::Retry {
+                Err(panic) => Outcome::Retry {
                     reason: format!("the handler panicked: {}", panic_text(&*panic)),
                     after: None,
                 },
-                Err(_) => Outcome::Retry {
+                Ok(Err(_)) => Outcome::Retry {
                     reason: format!("the handler took longer than {:?}", self.timeout),
                     after: None,
                 },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::Context;
@@ -51,18 +51,18 @@ impl Reader {
                 () = stop.cancelled() => return,
                 open = self.gate.open() => if !open { return },
             }
-            let threshold = self.context.settings.read_threshold();
-            let permits = tokio::select! {
+            let room = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                permits = Arc::clone(&self.permits).acquire_many_owned(threshold as u32) => permits,
+                room = self.make_room() => room,
             };
-            let Ok(mut reserved) = permits else { return };
+            let Ok(mut reserved) = room else { return };
             // Waiting for room may have taken long; the gate may have closed meanwhile.
             if !*self.gate.engine_reads.borrow() || !*self.gate.name_held.borrow() {
                 continue;
             }
-            let more = self.permits.available_permits().min(self.context.settings.read_count - threshold);
+            let wanted = self.context.settings.read_max().saturating_sub(reserved.num_permits());
+            let more = self.permits.available_permits().min(wanted);
             if let Ok(extra) = Arc::clone(&self.permits).try_acquire_many_owned(more as u32) {
                 reserved.merge(extra);
             }
@@ -94,6 +94,19 @@ impl Reader {
         }
     }
 
+    /// Waits until there is room for a read worth its round trip.
+    async fn make_room(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let threshold = self.context.settings.read_threshold();
+        let mut room = Arc::clone(&self.permits).acquire_owned().await?;
+        while room.num_permits() < threshold {
+            // Not all at once: the semaphore is fair, so a claim would wait until the last of them was free.
+            let free = self.permits.available_permits();
+            let more = free.min(threshold - room.num_permits()).max(1);
+            room.merge(Arc::clone(&self.permits).acquire_many_owned(more as u32).await?);
+        }
+        Ok(room)
+    }
+
     async fn read(&mut self, count: usize) -> Result<Vec<Entry>, crate::Error> {
         let Context { stream, group, consumer, settings, .. } = &*self.context;
         stream.read_new(&mut self.connection, group, consumer, count, settings.block).await
@@ -107,7 +120,7 @@ impl Reader {
             self.context.metrics.redis_error(error.kind());
         }
         if error.kind() == ErrorKind::NoGroup
-            && let Err(error) = self.context.restore_group().await
+            && let Err(error) = self.context.restore_group(true).await
         {
             self.context.report("recreating the group failed", &error);
         }

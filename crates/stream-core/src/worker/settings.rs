@@ -65,12 +65,18 @@ impl Default for WorkerSettings {
 impl WorkerSettings {
     /// How often leases on entries in flight are renewed: often enough that one failed renewal costs none.
     pub(super) fn renew_interval(&self) -> Duration {
-        self.claim_min_idle / 5
+        (self.claim_min_idle / 5).max(Duration::from_millis(1))
+    }
+
+    /// Entries that one read asks for at most. A read that waits holds as much room: a quarter is left to
+    /// claims.
+    pub(super) fn read_max(&self) -> usize {
+        self.read_count.min(self.max_in_flight - self.max_in_flight / 4).max(1)
     }
 
     /// Capacity that must be free before the next read: reads of a few entries each would waste round trips.
     pub(super) fn read_threshold(&self) -> usize {
-        self.read_count.min(self.max_in_flight / 4).max(1)
+        self.read_max().min(self.max_in_flight / 4).max(1)
     }
 }
 

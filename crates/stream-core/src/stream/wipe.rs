@@ -1,0 +1,63 @@
+//! Wiping a stream: it and every key derived from it.
+
+use redis::Cmd;
+
+use super::EventStream;
+use crate::Error;
+
+/// How the name of a derived key goes on. Anything else may be a stream of somebody else's:
+/// `events:{tenant_a}:archive` is derived from `events:{tenant_a}` by its looks alone.
+const SUFFIXES: [&str; 9] =
+    ["dlq:", "redrive:", "pos:", "idem:", "lease:", "workers", "applied:", "analytics:", "notified:"];
+
+/// Keys looked at by one SCAN: short enough not to hold the server up.
+const SCAN_COUNT: usize = 1_000;
+
+impl EventStream {
+    /// Deletes the stream with its groups, and every key derived from it: dead letters, positions, leases,
+    /// projections. Nothing can be recovered. Looks at every key of the server, so it is for demos and tests;
+    /// of a Cluster it sees one node.
+    pub async fn wipe(&self) -> Result<(), Error> {
+        self.unlink(&[self.key.as_str().to_owned()]).await?;
+        let base = self.key.with_suffix("");
+        let pattern = format!("{}*", escape(&base));
+        let mut cursor = 0_u64;
+        // Ends: SCAN comes back to 0 after every key has been looked at (Redis command reference, "SCAN").
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT);
+            let (next, keys): (u64, Vec<String>) = self.connection.query("SCAN", &scan).await?;
+            let derived: Vec<_> = keys.into_iter().filter(|found| is_derived(&base, found)).collect();
+            self.unlink(&derived).await?;
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn unlink(&self, keys: &[String]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut unlink = Cmd::new();
+        unlink.arg("UNLINK").arg(keys);
+        self.connection.query::<u64>("UNLINK", &unlink).await.map(drop)
+    }
+}
+
+fn is_derived(base: &str, key: &str) -> bool {
+    key.strip_prefix(base).is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.starts_with(known)))
+}
+
+/// The text as a glob pattern that fits nothing else.
+fn escape(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}

@@ -1,0 +1,125 @@
+//! What the server knows: figures of streams, groups and consumers, and the lag.
+
+use stream_core::{
+    ConnectSettings, Connector, ErrorKind, Lag, Precision, ServerInfo, ServerVersion, StartAt, StreamInfo,
+};
+
+use crate::support::{Bench, GROUP};
+
+async fn lag(bench: &Bench, group: &str) -> Lag {
+    let stream = bench.stream.info().await.expect("XINFO STREAM");
+    let groups = bench.stream.groups().await.expect("XINFO GROUPS");
+    let group = groups.iter().find(|info| info.name == group).expect("the group");
+    bench.stream.lag(&stream, group).await.expect("the lag")
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_there_is_all_zero() {
+    let bench = Bench::start().await;
+    assert_eq!(bench.stream.info().await.unwrap(), StreamInfo::default());
+    assert!(bench.stream.groups().await.unwrap().is_empty());
+    assert!(bench.stream.consumers(GROUP).await.unwrap().is_empty());
+    assert_eq!(bench.stream.dead_letter_count(GROUP).await.unwrap(), 0);
+    bench.stream.ensure_group("other", StartAt::Beginning).await.unwrap();
+    assert_eq!(bench.stream.consumers(GROUP).await.unwrap_err().kind(), ErrorKind::NoGroup);
+}
+
+#[tokio::test]
+async fn figures_of_stream_group_and_consumer() {
+    let bench = Bench::with_group().await;
+    let ids = bench.append(5).await;
+    bench.deliver_to("a", 2).await;
+    bench.cmd::<i64>(&format!("XDEL $stream {}", ids[4])).await;
+    let stream = bench.stream.info().await.unwrap();
+    assert_eq!((stream.length, stream.entries_added, stream.last_generated_id), (4, 5, ids[4]));
+    assert_eq!((stream.first_entry.unwrap().id, stream.last_entry.unwrap().id), (ids[0], ids[3]));
+    let group = &bench.stream.groups().await.unwrap()[0];
+    assert_eq!((group.consumers, group.pending, group.last_delivered_id), (1, 2, ids[1]));
+    assert_eq!(bench.stream.oldest_undelivered(group).await.unwrap(), Some(ids[2]));
+    let consumer = &bench.stream.consumers(GROUP).await.unwrap()[0];
+    assert_eq!((consumer.name.as_str(), consumer.pending), ("a", 2));
+}
+
+#[tokio::test]
+async fn the_lag_of_an_untouched_stream() {
+    let bench = Bench::with_group().await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(0));
+    bench.append(5).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(5));
+    bench.deliver_to("a", 2).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(3));
+    bench.deliver_to("a", 3).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(0));
+}
+
+#[tokio::test]
+async fn the_lag_where_the_server_does_not_know() {
+    let bench = Bench::start().await;
+    let ids = bench.append(5).await;
+    bench.stream.ensure_group("middle", StartAt::After(ids[1])).await.unwrap();
+    bench.stream.ensure_group("end", StartAt::End).await.unwrap();
+    bench.append(2).await;
+    let groups = bench.stream.groups().await.unwrap();
+    assert!(groups.iter().all(|group| group.server_lag == Lag::Unknown), "{groups:?}");
+    assert_eq!(lag(&bench, "middle").await, Lag::Known(5));
+    assert_eq!(lag(&bench, "end").await, Lag::Known(2));
+}
+
+#[tokio::test]
+async fn a_negative_or_excessive_server_lag_is_not_believed() {
+    let bench = Bench::start().await;
+    let ids = bench.append(5).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE $stream negative {} ENTRIESREAD 90", ids[1])).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE $stream zero {} ENTRIESREAD 5", ids[1])).await;
+    let groups = bench.stream.groups().await.unwrap();
+    assert_eq!(groups[0].server_lag, Lag::Unknown, "negative at the server");
+    assert_eq!(lag(&bench, "negative").await, Lag::Known(3));
+    assert_eq!(lag(&bench, "zero").await, Lag::Known(3));
+}
+
+#[tokio::test]
+async fn the_lag_after_trims_and_deletions() {
+    let bench = Bench::with_group().await;
+    let ids = bench.append(10).await;
+    bench.deliver_to("a", 2).await;
+    bench.stream.trim_before(ids[5], Precision::Exact).await.unwrap();
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(5), "trimmed past the group");
+    bench.deliver_to("a", 1).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(4));
+    bench.cmd::<i64>(&format!("XDEL $stream {}", ids[8])).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(3), "a hole ahead of the group");
+    bench.deliver_to("a", 9).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(0));
+    bench.stream.trim_before(ids[9].next().unwrap(), Precision::Exact).await.unwrap();
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(0), "an empty stream");
+}
+
+#[tokio::test]
+async fn a_lag_too_long_to_count_is_unknown_and_never_zero() {
+    let bench = Bench::with_group().await;
+    let mut ids = Vec::new();
+    for _ in 0..42 {
+        ids.extend(bench.append(500).await);
+    }
+    bench.deliver_to("a", 2).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(20_998), "nothing was ever removed");
+    bench.cmd::<i64>(&format!("XDEL $stream {} {}", ids[0], ids[20_000])).await;
+    let set = async |at: usize| bench.cmd::<()>(&format!("XGROUP SETID $stream {GROUP} {}", ids[at])).await;
+    set(1).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(20_997), "counted from the first entry to the group");
+    set(19_000).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Known(1_998), "counted from the group to the last entry");
+    set(10_500).await;
+    assert_eq!(lag(&bench, GROUP).await, Lag::Unknown, "far from either");
+}
+
+#[tokio::test]
+async fn the_server_tells_its_version_and_policy() {
+    let bench = Bench::start().await;
+    let info = ServerInfo::ask(bench.stream.connection()).await.unwrap();
+    assert!(info.version >= ServerVersion::OLDEST);
+    assert!(!info.may_evict());
+    assert!(
+        Connector::new(ConnectSettings { url: "http://x".into(), ..ConnectSettings::default() }).is_err()
+    );
+}

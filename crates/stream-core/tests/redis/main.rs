@@ -1,0 +1,22 @@
+//! The crate against real Redis servers, one module a subject.
+
+mod append;
+mod connection;
+mod dead_letters;
+mod drain;
+mod faults;
+mod groups;
+mod handler;
+mod info;
+mod leases;
+mod limits;
+mod names;
+mod pending;
+mod projection;
+mod projection_faults;
+mod range;
+mod read;
+mod recovery;
+mod retention;
+mod support;
+mod takeover;
