@@ -4,6 +4,8 @@
 //! The binaries come from the target directory that the tests run from: `cargo build --workspace --bins`
 //! (or `make test`) builds them.
 
+#![expect(clippy::missing_panics_doc, reason = "a panic is how a test's helper reports a failure")]
+
 mod binary;
 mod pipeline;
 mod service;

@@ -70,10 +70,11 @@ impl Service {
 
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
-        match tokio::time::timeout(SOON, self.child.wait()).await {
-            Ok(status) => status.expect("a child can be awaited"),
-            Err(_) => panic!("{} did not end within {SOON:?}; its log:\n{}", self.name, self.log()),
-        }
+        let ended = tokio::time::timeout(SOON, self.child.wait()).await;
+        let Ok(status) = ended else {
+            panic!("{} did not end within {SOON:?}; its log:\n{}", self.name, self.log());
+        };
+        status.expect("a child can be awaited")
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.

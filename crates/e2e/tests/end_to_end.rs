@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const EXCERPT: &str = include_str!("../../../deploy/sample/orders.ndjson");
 
 fn excerpt() -> Vec<Value> {
-    EXCERPT.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    EXCERPT.lines().map(|line| serde_json::from_str(line).expect("the excerpt is NDJSON")).collect()
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ async fn pipeline() -> Pipeline {
 async fn strand(pipeline: &Pipeline, workers: &[&Service], groups: &[&str], entries: usize) {
     let mut connection = pipeline.connection().await;
     eventually(SOON, "every worker is blocked in a read", async || {
-        let info: String = redis::cmd("INFO").arg("clients").query_async(&mut connection).await.unwrap();
+        let info: String =
+            redis::cmd("INFO").arg("clients").query_async(&mut connection).await.expect("INFO answers");
         let blocked = format!("blocked_clients:{}", workers.len());
         info.lines().any(|line| line == blocked).then_some(()).ok_or(info)
     })

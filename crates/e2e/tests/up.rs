@@ -1,5 +1,7 @@
 //! `orderflow up`: one command, the printed curl, both groups, a clean end.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},

@@ -109,7 +109,14 @@ impl Retirement {
             total += moved;
             self.moved.inc_by(moved);
             if !lost.is_empty() {
-                tracing::error!(group, consumer = name, ids = ?lost, "entries were removed while pending; dead letters");
+                let (count, first) = (lost.len(), lost.first());
+                tracing::error!(
+                    group,
+                    consumer = name,
+                    count,
+                    ?first,
+                    "entries were removed while pending; dead letters"
+                );
             }
             if deleted {
                 self.deleted.inc();

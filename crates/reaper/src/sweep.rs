@@ -49,7 +49,8 @@ impl Sweeper {
                 [(DeadReason::MaxDeliveries, &swept.dead), (DeadReason::PayloadLost, &swept.lost)]
             {
                 if !ids.is_empty() {
-                    tracing::error!(group, ?ids, reason = reason.label(), "dead letters");
+                    let (count, first) = (ids.len(), ids.first());
+                    tracing::error!(group, count, ?first, reason = reason.label(), "dead letters");
                     self.dead_letters.with_label_values(&[reason.label()]).inc_by(ids.len() as u64);
                 }
             }

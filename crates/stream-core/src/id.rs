@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 /// assert!(id > "1716998413541".parse().unwrap());
 /// assert_eq!(id.to_string(), "1716998413541-3");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct StreamId {
     /// Unix time in milliseconds at which the server (or the producer) made the ID.
     pub ms: u64,
@@ -97,6 +97,12 @@ impl FromStr for StreamId {
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -84,7 +84,8 @@ impl<P: Process> Engine<P> {
         for (what, ids) in [("delivered too often", &claimed.dead), ("removed while pending", &claimed.lost)]
         {
             if !ids.is_empty() {
-                tracing::error!(group = %self.context.group, ?ids, "dead letters: {what}");
+                let (count, first) = (ids.len(), ids.first());
+                tracing::error!(group = %self.context.group, count, ?first, "dead letters: {what}");
                 self.context.metrics.delivered(DeliveryOutcome::DeadLettered, ids.len() as u64);
             }
         }

@@ -119,7 +119,7 @@ async fn give_back<P: Process>(engine: &mut Engine<P>, unstarted: &[StreamId], s
         tracing::warn!(consumer = %context.consumer, %error, "could not release entries; peers claim them later");
     }
     if !started.is_empty() {
-        tracing::warn!(consumer = %context.consumer, ids = ?started, "handlers did not finish in time; abandoned");
+        tracing::warn!(consumer = %context.consumer, count = started.len(), first = ?started.first(), "handlers did not finish in time; abandoned");
     }
     for id in unstarted {
         engine.forget(*id, DeliveryOutcome::Released);

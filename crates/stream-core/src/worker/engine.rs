@@ -285,7 +285,7 @@ impl<P: Process> Engine<P> {
         let renewed = self.renewing.end(&self.context, "renewing leases failed", result);
         if let Some(Renewed { lost, .. }) = renewed.filter(|renewed| !renewed.lost.is_empty()) {
             tracing::error!(
-                group = %self.context.group, ids = ?lost,
+                group = %self.context.group, count = lost.len(), first = ?lost.first(),
                 "entries in flight were removed from the stream; recorded as dead letters"
             );
         }

@@ -35,7 +35,7 @@ pub struct WorkerSettings {
     pub drain_timeout: Duration,
     /// How long a name stays reserved without renewal.
     pub lease_ttl: Duration,
-    /// How often names are renewed.
+    /// How often names are renewed, and entries in flight at the least.
     pub lease_renew_interval: Duration,
 }
 
@@ -65,7 +65,7 @@ impl Default for WorkerSettings {
 impl WorkerSettings {
     /// How often leases on entries in flight are renewed: often enough that one failed renewal costs none.
     pub(super) fn renew_interval(&self) -> Duration {
-        (self.claim_min_idle / 5).max(Duration::from_millis(1))
+        (self.claim_min_idle / 5).min(self.lease_renew_interval).max(Duration::from_millis(1))
     }
 
     /// Entries that one read asks for at most. A read that waits holds as much room: a quarter is left to
