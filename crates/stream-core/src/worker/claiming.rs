@@ -6,7 +6,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    consumer::Context,
+    context::Context,
     engine::{Background, Engine},
     job::Job,
     metrics::DeliveryOutcome,

@@ -9,45 +9,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DrainReport, WorkerMetrics, WorkerSettings,
+    DrainReport,
+    context::Context,
     drain::drain,
     engine::Engine,
     naming::keep_name,
     process::Process,
     reader::{ReadGate, Reader},
 };
-use crate::{Connector, ErrorKind, EventStream, Holder, NameError, NameLease, backoff::Backoff};
-
-/// What every part of one consumer knows.
-#[derive(Debug)]
-pub(super) struct Context {
-    pub(super) stream: EventStream,
-    pub(super) group: Arc<str>,
-    pub(super) consumer: Arc<str>,
-    pub(super) settings: Arc<WorkerSettings>,
-    pub(super) metrics: WorkerMetrics,
-    /// Whether this one of the process's consumers records the group's position.
-    pub(super) records_position: bool,
-}
-
-impl Context {
-    /// Counts and logs a failed Redis operation of this consumer.
-    pub(super) fn report(&self, doing: &'static str, error: &crate::Error) {
-        self.metrics.redis_error(error.kind());
-        tracing::warn!(group = %self.group, consumer = %self.consumer, %error, "{doing}; trying again");
-    }
-
-    /// Creates the group where it left off. Harmless if it exists. `existed` says that it was known to.
-    pub(super) async fn restore_group(&self, existed: bool) -> Result<(), crate::Error> {
-        let (created, position) = self.stream.restore_group(&self.group).await?;
-        if created && (existed || position != crate::StreamId::MIN) {
-            self.metrics.group_restores.inc();
-            tracing::warn!(group = %self.group, %position, "the consumer group was gone; recreated at its recorded position");
-        }
-        // A recreated group knows no consumers; this one is to be seen before its first delivery.
-        self.stream.create_consumer(&self.group, &self.consumer).await
-    }
-}
+use crate::{Connector, ErrorKind, Holder, NameError, NameLease, backoff::Backoff};
 
 /// Runs one consumer until `shutdown`, then drains it. `ready` goes up by one while it holds its name.
 pub(super) async fn run_consumer<P: Process>(

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delivery,
     claiming::Claiming,
-    consumer::Context,
+    context::Context,
     job::Job,
     metrics::DeliveryOutcome,
     process::{Finished, Process, Verdict},

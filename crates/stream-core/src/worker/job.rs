@@ -1,6 +1,6 @@
 //! [`Job`]: a kind of background work of which a consumer has at most one under way.
 
-use super::consumer::Context;
+use super::context::Context;
 use crate::Error;
 
 /// Whether it is under way, and whether it failed the last time.

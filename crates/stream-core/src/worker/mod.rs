@@ -2,6 +2,7 @@
 
 mod claiming;
 mod consumer;
+mod context;
 mod drain;
 mod engine;
 mod handler;

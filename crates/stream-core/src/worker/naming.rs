@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::Context;
+use super::context::Context;
 use crate::{NameError, NameLease};
 
 /// Renews `name` until `stop`. `held` is false from the moment the lease may have run out until it is ours

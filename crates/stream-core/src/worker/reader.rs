@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::Context;
+use super::context::Context;
 use crate::{BlockingConnection, Entry, ErrorKind, backoff::Backoff};
 
 /// When reading is allowed: the name is held, and the engine wants more.

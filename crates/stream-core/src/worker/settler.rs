@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, consumer::Context};
+use super::{Delivery, context::Context};
 use crate::{DeadReason, Error, ErrorKind, SettledDead, StreamId, backoff::Backoff};
 
 /// Acks entries, trying until the server has answered: their leases are held meanwhile.

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     DrainReport, Handler, Projection, WorkerMetrics, WorkerSettings,
-    consumer::{Context, run_consumer},
+    consumer::run_consumer,
+    context::Context,
     process::{HandlerProcess, Process},
     projection::ProjectionProcess,
 };
