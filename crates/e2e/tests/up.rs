@@ -63,22 +63,30 @@ impl Up {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Nobody may be held up by a full pipe.
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = tokio::spawn(async move {
+            let mut text = String::new();
+            while let Ok(Some(line)) = log.next_line().await {
+                text.push_str(&line);
+                text.push('\n');
+            }
+            text
+        });
         let mut announcement = String::new();
         let announced = async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 announcement.push_str(&line);
                 announcement.push('\n');
-                if line.contains("orderflow groups") || line.contains(" groups") {
-                    return;
+                if line.contains("orderflow groups") {
+                    return true;
                 }
             }
-            panic!("`orderflow up` ended early:\n{announcement}");
+            false
         };
-        tokio::time::timeout(SOON, announced).await.expect("`orderflow up` announces itself");
-        // Nobody may be held up by a full pipe.
+        let announced = tokio::time::timeout(SOON, announced).await.expect("`orderflow up` announces itself");
+        assert!(announced, "`orderflow up` ended early:\n{announcement}{}", log.await.unwrap());
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         Self { child, directory, environment, redis_port, ports, announcement }
     }
 

@@ -1,0 +1,67 @@
+# Orderflow: run it, test it, check it.
+
+# Where rustup and `cargo install` put programs, for a shell that has not been restarted since.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# In CI the lock file must be up to date; on a developer's machine a new dependency updates it.
+LOCKED := $(if $(CI),--locked)
+# For `orderflow up`: make up ARGS="--demo"
+ARGS =
+
+.PHONY: help up demo test check fmt clippy doc deny advisories shellcheck test-compose rust redis
+
+help:
+	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
+	@echo 'make demo          the same with the demo stream; or: make up ARGS="--demo ..."'
+	@echo 'make test          every test, against real Redis servers'
+	@echo 'make check         format, lints, documentation, licences and dependencies'
+	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
+
+up: rust redis
+	cargo build --release --locked --bins
+	@exec $(TARGET_DIR)/release/orderflow up $(ARGS)
+
+demo:
+	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
+
+test: rust redis
+	@exec deploy/scripts/test.sh
+
+check: fmt clippy doc deny shellcheck
+
+fmt: rust
+	cargo fmt --all --check
+
+clippy: rust
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+doc: rust
+	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps
+
+# Licences, banned crates and sources need nothing but the lock file. Building cargo-deny takes
+# longer than everything else here, so that it is only done when asked for: CARGO_DENY=1 make check.
+deny: rust
+	@if ! cargo deny --version >/dev/null 2>&1; then \
+	  if [ "$$CARGO_DENY" = 1 ]; then cargo install --locked cargo-deny; \
+	  else echo 'deny: skipped, cargo-deny is not installed (CARGO_DENY=1 make check installs it)'; exit 0; fi; \
+	fi; \
+	echo 'cargo deny check licenses bans sources'; cargo deny $(LOCKED) check licenses bans sources
+
+# Not part of check: it clones the RustSec database, and its answer changes without a commit.
+advisories: rust
+	cargo deny check advisories
+
+shellcheck:
+	@if command -v shellcheck >/dev/null; then \
+	  echo shellcheck; shellcheck deploy/scripts/*.sh .ci/run; \
+	else echo 'shellcheck: skipped, it is not installed'; fi
+
+test-compose:
+	@exec deploy/scripts/test-compose.sh
+
+rust:
+	@deploy/scripts/ensure-rust.sh
+
+redis:
+	@deploy/scripts/ensure-redis.sh
