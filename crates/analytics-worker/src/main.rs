@@ -12,6 +12,7 @@ use order_events::EventTypes;
 use projection::OrderProjection;
 use queries::Queries;
 use service_kit::{Context, Redis, Service, ops, service_main, worker};
+use stream_core::EventStream;
 
 /// The consumer group that this service is.
 const GROUP: &str = "analytics";
@@ -33,7 +34,9 @@ async fn run(context: Context) -> anyhow::Result<()> {
     let listener = ops::bind(settings.listen, "analytics.listen").await?;
     let redis = Redis::open(&context)?;
 
-    let queries = Queries::new(redis.stream.clone(), &types);
+    // A connection of their own: a slow query delays no claim, lease or commit.
+    let stream = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
+    let queries = Queries::new(stream, &types);
     let router = api::router(queries, settings.query_deadline);
     let projection = OrderProjection::new(types, settings);
     let runtime = worker::settings(&context.settings, settings.ops_listen);

@@ -68,6 +68,26 @@ impl Service {
         kill(Pid::from_raw(pid.cast_signed()), signal).expect("its own child can be signalled");
     }
 
+    /// Stops it in the middle of whatever it does (SIGSTOP), and waits until every one of its threads has stopped:
+    /// until then one of them could still handle what arrives.
+    pub async fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.child.id().expect("the process is running"));
+        eventually(SOON, "every thread has stopped", async || {
+            let tasks = std::fs::read_dir(&tasks).map_err(|error| error.to_string())?;
+            for task in tasks.filter_map(Result::ok) {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                // The state follows the command, which is in parentheses (proc(5)).
+                let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+                if !matches!(state, None | Some('T')) {
+                    return Err(stat);
+                }
+            }
+            Ok(())
+        })
+        .await;
+    }
+
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(SOON, self.child.wait()).await;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use e2e::{Pipeline, Role, Service};
-use nix::sys::signal::Signal;
 use testkit::eventually;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -16,6 +15,8 @@ const POISON: [(&str, &str); 4] =
 async fn pipeline() -> Pipeline {
     let mut pipeline = Pipeline::new().await;
     pipeline.set("ORDERFLOW__WORKER__BLOCK", "60s");
+    pipeline.set("ORDERFLOW__WORKER__DRAIN_TIMEOUT", "61s");
+    pipeline.set("ORDERFLOW__SHUTDOWN__GRACE", "62s");
     pipeline
 }
 
@@ -31,7 +32,7 @@ async fn strand(pipeline: &Pipeline, workers: &[&Service], groups: &[&str], entr
     })
     .await;
     for worker in workers {
-        worker.signal(Signal::SIGSTOP);
+        worker.freeze().await;
     }
     for _ in 0..entries {
         pipeline.xadd(&PAID).await;

@@ -126,10 +126,11 @@ impl Series {
         self.lag_known.with_label_values(&labels).set(i64::from(group.lag.known().is_some()));
         self.lag_seconds.with_label_values(&labels).set(group.lag_age.as_secs_f64());
         self.pending.with_label_values(&labels).set(group.info.pending as i64);
-        self.oldest_pending_seconds.with_label_values(&labels).set(group.oldest_pending_age.as_secs_f64());
         self.consumers.with_label_values(&labels).set(group.info.consumers as i64);
-        self.dead_letters.with_label_values(&labels).set(group.dead_letters as i64);
-        for consumer in &group.consumers {
+        let Some(named) = &group.named else { return };
+        self.oldest_pending_seconds.with_label_values(&labels).set(named.oldest_pending_age.as_secs_f64());
+        self.dead_letters.with_label_values(&labels).set(named.dead_letters as i64);
+        for consumer in &named.consumers {
             let labels = [labels[0], labels[1], consumer.name.as_str()];
             self.consumer_pending.with_label_values(&labels).set(consumer.pending as i64);
             self.consumer_idle_seconds.with_label_values(&labels).set(consumer.idle.as_secs_f64());

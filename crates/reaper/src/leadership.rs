@@ -1,25 +1,35 @@
-//! One active reaper: a lease decides which, and every write compares it in the same script.
+//! One active reaper: a lease decides which, bounds what it does, and every write compares it in the same script.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use prometheus::IntGauge;
-use service_kit::{Context, Redis};
+use service_kit::{Condition, Context, Readiness, Redis};
 use stream_core::{Holder, Lease, Take};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::rounds::Rounds;
+use crate::{
+    failures::{Failures, Step},
+    rounds::Rounds,
+};
+
+/// While the role can be neither taken nor renewed, a standby is no use: it would not take over.
+const CONDITION: Condition = Condition::Other("lease");
 
 /// Takes part in the election, and runs rounds while elected.
 pub(crate) struct Leadership {
     lease: Lease,
     interval: Duration,
+    /// When the lease was last asked for and granted; `None` while standing by.
+    confirmed: Option<Instant>,
+    failures: Failures,
+    readiness: Readiness,
     /// 1 while this reaper is the active one.
     leader: IntGauge,
 }
 
 impl Leadership {
-    pub(crate) fn new(redis: &Redis, context: &Context) -> anyhow::Result<Self> {
+    pub(crate) fn new(redis: &Redis, context: &Context, failures: Failures) -> anyhow::Result<Self> {
         let settings = &context.settings.reaper;
         let runtime = service_kit::worker::settings(&context.settings, settings.ops_listen);
         let holder = Holder::current(&runtime.host, &runtime.advertise);
@@ -28,58 +38,96 @@ impl Leadership {
         let leader = IntGauge::new("reaper_leader", "1 if this reaper is the active one, 0 if it stands by")?;
         context.registry.register(Box::new(leader.clone()))?;
         let lease = Lease::new(connection, key, holder.to_lease_value(), settings.lease_ttl);
-        Ok(Self { lease, interval: settings.interval, leader })
+        let readiness = context.readiness.clone();
+        Ok(Self { lease, interval: settings.interval, confirmed: None, failures, readiness, leader })
     }
 
     /// Stands by or works, an interval at a time, until `shutdown`; then gives the role up at once.
-    pub(crate) async fn serve(&self, mut rounds: Rounds, shutdown: &CancellationToken) {
+    pub(crate) async fn serve(mut self, mut rounds: Rounds, shutdown: &CancellationToken) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut confirmed: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            let asked = Instant::now();
-            let was_active = confirmed.is_some();
-            match self.hold(was_active).await {
-                Ok(true) => confirmed = Some(asked),
-                Ok(false) => confirmed = None,
-                Err(error) => {
-                    if confirmed.is_some() {
-                        tracing::warn!(%error, "could not renew the active role");
-                    }
-                    // Without an answer the role lasts no longer than its lease.
-                    confirmed = confirmed.filter(|at| at.elapsed() < self.lease.ttl());
-                }
+            self.campaign().await;
+            if self.confirmed.is_some() {
+                self.work(&mut rounds, &mut ticks, shutdown).await;
             }
-            self.leader.set(i64::from(confirmed.is_some()));
-            match (was_active, confirmed.is_some()) {
-                (false, true) => tracing::info!("this reaper is the active one now"),
-                (true, false) => {
-                    tracing::warn!("this reaper stands by now");
-                    rounds.stand_down();
-                }
-                _ => {}
-            }
-            if confirmed.is_some() {
-                tokio::select! {
-                    biased;
-                    // A round is a series of scripts, each complete in itself: it can stop between two.
-                    () = shutdown.cancelled() => break,
-                    () = rounds.run(self.lease.value()) => {}
-                }
+            if self.confirmed.is_none() {
+                rounds.stand_down();
             }
         }
-        if confirmed.is_some()
+        if self.confirmed.is_some()
             && let Err(error) = self.lease.release().await
         {
             tracing::warn!(%error, "could not give the active role up; its lease runs out");
         }
         self.leader.set(0);
         rounds.stand_down();
+    }
+
+    /// One round, never longer than the role. A round is a series of scripts, each complete in itself and
+    /// fenced: it can be dropped between two. One that takes long keeps the role by renewing it meanwhile.
+    async fn work(&mut self, rounds: &mut Rounds, ticks: &mut Interval, shutdown: &CancellationToken) {
+        let value = self.lease.value().to_owned();
+        let mut round = pin!(rounds.run(&value));
+        while let Some(end) = self.end() {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = sleep_until(end) => self.settle(None),
+                () = &mut round => return,
+                _ = ticks.tick() => self.campaign().await,
+            }
+        }
+    }
+
+    /// When the role ends at the latest if it is not renewed.
+    fn end(&self) -> Option<Instant> {
+        self.confirmed.map(|at| at + self.lease.ttl())
+    }
+
+    /// Tries to have the role, and shows what came of it.
+    async fn campaign(&mut self) {
+        let asked = Instant::now();
+        let held = match self.end() {
+            Some(end) => timeout_at(end, self.hold(true)).await,
+            None => Ok(self.hold(false).await),
+        };
+        let failure = match held {
+            Ok(Ok(ours)) => {
+                self.settle(ours.then_some(asked));
+                None
+            }
+            // Without an answer the role lasts no longer than its lease.
+            Ok(Err(error)) => {
+                self.settle(self.confirmed.filter(|at| at.elapsed() < self.lease.ttl()));
+                Some(error.to_string())
+            }
+            Err(_) => {
+                self.settle(None);
+                Some("no answer before the lease ran out".to_owned())
+            }
+        };
+        if let Some(reason) = &failure {
+            self.failures.failed(Step::HoldRole, None, reason);
+        }
+        self.failures.finished(Step::HoldRole);
+        self.readiness.set(CONDITION, failure.map_or(Ok(()), Err));
+    }
+
+    fn settle(&mut self, confirmed: Option<Instant>) {
+        let was_active = self.confirmed.is_some();
+        self.confirmed = confirmed;
+        self.leader.set(i64::from(confirmed.is_some()));
+        match (was_active, confirmed.is_some()) {
+            (false, true) => tracing::info!("this reaper is the active one now"),
+            (true, false) => tracing::warn!("this reaper stands by now"),
+            _ => {}
+        }
     }
 
     /// Renews the role or takes it, where it is free or its holder is known to be gone.

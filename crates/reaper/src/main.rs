@@ -1,5 +1,6 @@
 //! reaper: recovery of what consumers leave behind, retention, and the groups' metrics.
 
+mod failures;
 mod group_metrics;
 mod leadership;
 mod managed;
@@ -11,6 +12,7 @@ mod sweep;
 
 use std::process::ExitCode;
 
+use failures::Failures;
 use group_metrics::GroupMetrics;
 use leadership::Leadership;
 use rounds::Rounds;
@@ -30,8 +32,9 @@ fn main() -> ExitCode {
 async fn run(context: Context) -> anyhow::Result<()> {
     let redis = Redis::open(&context)?;
     let metrics = GroupMetrics::register(&context.registry, redis.stream.key().as_str())?;
-    let leadership = Leadership::new(&redis, &context)?;
-    let rounds = Rounds::new(&redis, &context, metrics)?;
+    let failures = Failures::register(&context.registry)?;
+    let leadership = Leadership::new(&redis, &context, failures.sharing_counter())?;
+    let rounds = Rounds::new(&redis, &context, metrics, failures)?;
     redis
         .watched(&context, async {
             leadership.serve(rounds, &context.shutdown).await;

@@ -9,6 +9,10 @@ use service_kit::{
 };
 use stream_core::{Error, ErrorKind, EventStream, MaxLen, Precision, StreamId};
 
+/// Trims of one round. Each is short, of 10,000 entries unless the server's nodes are set otherwise, so that it
+/// does not hold the server up; what is left comes with the next round.
+const CALLS_MAX: usize = 200;
+
 pub(crate) struct Retention {
     stream: EventStream,
     settings: Settings,
@@ -29,30 +33,46 @@ impl Retention {
         Ok(Self { stream: redis.stream.clone(), settings, trimmed, held, held_by: None })
     }
 
-    /// Trims what may go now.
+    /// Trims what may go now, until nothing more goes.
     pub(crate) async fn enforce(&mut self) -> Result<(), Error> {
-        let removed = match self.settings.policy {
-            RetentionPolicy::Maxlen => {
-                // Producers cap at each append; this also holds for entries that other tools append.
-                let max_len = MaxLen { entries: self.settings.maxlen, precision: Precision::Approximate };
-                self.stream.trim_to_length(max_len).await?
+        let cutoff = self.cutoff();
+        let mut total = 0;
+        for _ in 0..CALLS_MAX {
+            let removed = self.trim(cutoff).await?;
+            self.trimmed.inc_by(removed);
+            total += removed;
+            if removed == 0 {
+                break;
             }
-            RetentionPolicy::Age => self.stream.trim_before(self.cutoff(), Precision::Approximate).await?,
-            RetentionPolicy::Guarded => self.guarded().await?,
-        };
-        self.trimmed.inc_by(removed);
-        if removed > 0 {
-            tracing::debug!(removed, policy = self.settings.policy.as_str(), "trimmed");
+        }
+        if total > 0 {
+            tracing::debug!(removed = total, policy = self.settings.policy.as_str(), "trimmed");
         }
         Ok(())
     }
 
-    async fn guarded(&mut self) -> Result<u64, Error> {
-        let trim = match self.stream.trim_guarded(self.cutoff(), &self.settings.groups).await {
+    async fn trim(&mut self, cutoff: StreamId) -> Result<u64, Error> {
+        match self.settings.policy {
+            RetentionPolicy::Maxlen => {
+                // Producers cap at each append; this also holds for entries that other tools append.
+                let max_len = MaxLen { entries: self.settings.maxlen, precision: Precision::Approximate };
+                self.stream.trim_to_length(max_len).await
+            }
+            RetentionPolicy::Age => self.stream.trim_before(cutoff, Precision::Approximate).await,
+            RetentionPolicy::Guarded => self.guarded(cutoff).await,
+        }
+    }
+
+    async fn guarded(&mut self, cutoff: StreamId) -> Result<u64, Error> {
+        let trim = match self.stream.trim_guarded(cutoff, &self.settings.groups).await {
             Ok(trim) => trim,
             Err(error) if error.kind() == ErrorKind::NoGroup => return Ok(0),
             Err(error) => return Err(error),
         };
+        if trim.removed > 0 {
+            // Old entries may be left because of this call's bound; whether a group holds them shows at the end.
+            return Ok(trim.removed);
+        }
         self.held.set(i64::from(trim.held_by.is_some()));
         if trim.held_by != self.held_by {
             if let Some(group) = &trim.held_by {
@@ -60,7 +80,13 @@ impl Retention {
             }
             self.held_by = trim.held_by;
         }
-        Ok(trim.removed)
+        Ok(0)
+    }
+
+    /// Whether a group holds entries is the active reaper's to say.
+    pub(crate) fn forget(&mut self) {
+        self.held.set(0);
+        self.held_by = None;
     }
 
     /// The oldest ID to keep. Age is the entry's, by its ID: event times may lie decades back.

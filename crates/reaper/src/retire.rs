@@ -67,6 +67,10 @@ impl Retirement {
             if alive {
                 live.push(consumer.name.as_str());
             }
+            if !consumer.is_addressable() {
+                // No command of ours can name it, and what it is shown as may be the name of nobody.
+                continue;
+            }
             if self.is_dead(group, consumer, alive, registered.contains(&consumer.name)) {
                 dead.push(consumer.name.as_str());
             }
@@ -104,7 +108,8 @@ impl Retirement {
             let (moved, deleted, lost) =
                 match self.stream.retire_consumer(group, lease_value, name, peer, PAGE).await? {
                     Retired::Page { moved, deleted, lost } => (moved, deleted, lost),
-                    Retired::Alive | Retired::Fenced => return Ok(()),
+                    // A peer that has left: the next round chooses another.
+                    Retired::Alive | Retired::Fenced | Retired::PeerGone => return Ok(()),
                 };
             total += moved;
             self.moved.inc_by(moved);

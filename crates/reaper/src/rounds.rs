@@ -1,11 +1,16 @@
 //! A round of the active reaper: sweep, retire, trim, observe.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter};
+use prometheus::{Histogram, HistogramOpts};
 use service_kit::{Context, Redis};
 
 use crate::{
-    group_metrics::GroupMetrics, managed::ManagedGroups, observe::observe, retention::Retention,
-    retire::Retirement, sweep::Sweeper,
+    failures::{Failures, Step},
+    group_metrics::GroupMetrics,
+    managed::ManagedGroups,
+    observe::observe,
+    retention::Retention,
+    retire::Retirement,
+    sweep::Sweeper,
 };
 
 /// Everything that is done once an interval.
@@ -17,21 +22,21 @@ pub(crate) struct Rounds {
     retention: Retention,
     metrics: GroupMetrics,
     duration: Histogram,
-    errors: IntCounter,
+    failures: Failures,
 }
 
 impl Rounds {
-    pub(crate) fn new(redis: &Redis, context: &Context, metrics: GroupMetrics) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        redis: &Redis,
+        context: &Context,
+        metrics: GroupMetrics,
+        failures: Failures,
+    ) -> anyhow::Result<Self> {
         let duration = Histogram::with_opts(HistogramOpts::new(
             "reaper_sweep_duration_seconds",
             "Time of a whole round: sweep, retire, trim, observe",
         ))?;
-        let errors = IntCounter::new(
-            "reaper_errors_total",
-            "Steps of a round that failed; the next round repeats them",
-        )?;
         context.registry.register(Box::new(duration.clone()))?;
-        context.registry.register(Box::new(errors.clone()))?;
         Ok(Self {
             redis: redis.clone(),
             managed: ManagedGroups::new(&context.settings.retention.groups),
@@ -40,43 +45,59 @@ impl Rounds {
             retention: Retention::new(redis, context)?,
             metrics,
             duration,
-            errors,
+            failures,
         })
     }
 
-    /// One round. A step that fails is logged and counted, and the others still run.
+    /// One round. A step that fails is counted and logged, and the others still run. It may be dropped at
+    /// any time: what it has learned by then is kept, and the next one goes on from there.
     pub(crate) async fn run(&mut self, lease_value: &str) {
-        let timer = self.duration.start_timer();
+        // Observes when it is dropped, with the round or at its end.
+        let _timer = self.duration.start_timer();
         if let Err(error) = self.managed.refresh(&self.redis.stream).await {
-            self.failed("reading the registry of workers", &error);
+            self.failures.failed(Step::ReadRegistry, None, &error);
         }
+        self.failures.finished(Step::ReadRegistry);
         for group in self.managed.names() {
             if let Err(error) = self.sweeper.sweep(&group, lease_value).await {
-                self.failed("sweeping", &error);
+                self.failures.failed(Step::Sweep, Some(&group), &error);
             }
             let registered = self.managed.registered(&group);
             if let Err(error) = self.retirement.retire(&group, &registered, lease_value).await {
-                self.failed("retiring dead consumers", &error);
+                self.failures.failed(Step::Retire, Some(&group), &error);
             }
         }
+        self.failures.finished(Step::Sweep);
+        self.failures.finished(Step::Retire);
         if let Err(error) = self.retention.enforce().await {
-            self.failed("retention", &error);
+            self.failures.failed(Step::Trim, None, &error);
         }
+        self.failures.finished(Step::Trim);
+        self.observe().await;
+        self.failures.finished(Step::Observe);
+    }
+
+    /// Shows what there is now, or nothing: old figures would pass for new ones.
+    async fn observe(&mut self) {
         match observe(&self.redis.stream).await {
-            Ok(observation) => self.metrics.show(observation),
-            Err(error) => self.failed("observing groups", &error),
+            Ok(observation) => {
+                for (group, error) in &observation.failed {
+                    self.failures.failed(Step::Observe, Some(group), error);
+                }
+                self.metrics.show(observation);
+            }
+            Err(error) => {
+                self.metrics.clear();
+                self.failures.failed(Step::Observe, None, &error);
+            }
         }
-        timer.observe_duration();
     }
 
     /// Forgets what only the active reaper may know or show.
     pub(crate) fn stand_down(&mut self) {
         self.metrics.clear();
         self.retirement.forget();
-    }
-
-    fn failed(&self, step: &str, error: &stream_core::Error) {
-        self.errors.inc();
-        tracing::warn!(step, %error, "a step of the round failed; the next round repeats it");
+        self.sweeper.forget();
+        self.retention.forget();
     }
 }

@@ -29,6 +29,7 @@ pub mod cli;
 pub mod config;
 pub mod ops;
 pub mod problem;
+pub mod query;
 pub mod redis;
 pub mod shutdown;
 pub mod telemetry;

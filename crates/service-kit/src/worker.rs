@@ -12,11 +12,7 @@ pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
     let host = host_name();
     WorkerSettings {
         consumers: consumer_names(settings, &host),
-        advertise: if worker.advertise.is_empty() {
-            ops_listen.to_string()
-        } else {
-            worker.advertise.clone()
-        },
+        advertise: advertised(&worker.advertise, ops_listen, &host),
         host,
         read_count: worker.read_count,
         block: worker.block,
@@ -61,6 +57,18 @@ pub fn build(
     Ok(worker)
 }
 
+/// The ops port as others can reach it: as configured, else as it is bound; where that is every interface, by the
+/// host's name, which is what other containers know it by.
+fn advertised(configured: &str, ops_listen: SocketAddr, host: &str) -> String {
+    if !configured.is_empty() {
+        configured.to_owned()
+    } else if ops_listen.ip().is_unspecified() {
+        format!("{host}:{}", ops_listen.port())
+    } else {
+        ops_listen.to_string()
+    }
+}
+
 /// Configured names, else `<host>-<n>`: stable across restarts of a replica, distinct between replicas.
 fn consumer_names(settings: &Settings, host: &str) -> Vec<String> {
     let worker = &settings.worker;
@@ -77,4 +85,17 @@ fn consumer_names(settings: &Settings, host: &str) -> Vec<String> {
 fn host_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advertised_can_be_reached() {
+        let everywhere = "0.0.0.0:9102".parse().unwrap();
+        assert_eq!(advertised("", everywhere, "worker-7"), "worker-7:9102");
+        assert_eq!(advertised("", "127.0.0.1:9102".parse().unwrap(), "worker-7"), "127.0.0.1:9102");
+        assert_eq!(advertised("lb:80", everywhere, "worker-7"), "lb:80");
+    }
 }

@@ -1,5 +1,7 @@
 //! Reading what projections wrote: the query side of [`Effects`](crate::Effects).
 
+use std::ops::RangeInclusive;
+
 use redis::{FromRedisValue, ParsingError, Value};
 
 use crate::{
@@ -57,10 +59,10 @@ impl EventStream {
         Ok(self.connection().query::<Numbers>("ZREVRANGE", &cmd).await?.0)
     }
 
-    /// The number of members with at least `min_score` (ZCOUNT).
-    pub async fn projected_count(&self, suffix: &str, min_score: i64) -> Result<u64, Error> {
+    /// The number of members whose score lies in the range (ZCOUNT).
+    pub async fn projected_count(&self, suffix: &str, scores: RangeInclusive<i64>) -> Result<u64, Error> {
         let mut cmd = redis::cmd("ZCOUNT");
-        cmd.arg(self.key().with_suffix(suffix)).arg(min_score).arg("+inf");
+        cmd.arg(self.key().with_suffix(suffix)).arg(*scores.start()).arg(*scores.end());
         self.connection().query("ZCOUNT", &cmd).await
     }
 }

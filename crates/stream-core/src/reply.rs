@@ -38,9 +38,12 @@ pub(crate) fn take_bytes(value: Value) -> Result<Bytes, ParsingError> {
     }
 }
 
+/// Text. On the server every name is arbitrary bytes, and one that somebody else chose must not fail a whole
+/// reply: what is not UTF-8 becomes U+FFFD, so that such a name can be shown but names nothing any more.
 pub(crate) fn take_string(value: Value) -> Result<String, ParsingError> {
     match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes).map_err(|_| unexpected("expected UTF-8")),
+        Value::BulkString(bytes) => Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
         Value::SimpleString(text) => Ok(text),
         _ => Err(unexpected("expected a string")),
     }

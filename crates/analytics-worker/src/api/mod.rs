@@ -1,17 +1,16 @@
 //! The query API over HTTP.
 
 mod params;
+mod series;
 
 use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    extract::{Path, State, rejection::PathRejection},
+    http::{StatusCode, Uri},
     routing::get,
 };
-use params::{SeriesParams, SummaryParams, TopParams};
 use serde_json::{Value, json};
 use service_kit::{Problem, problem};
 use stream_core::Error;
@@ -38,8 +37,8 @@ pub(crate) fn router(queries: Queries, deadline: Duration) -> Router {
 
 type Answer = Result<Json<Value>, Problem>;
 
-async fn summary(State(api): State<Api>, Query(params): Query<SummaryParams>) -> Answer {
-    let window_ms = params.window_ms()?;
+async fn summary(State(api): State<Api>, uri: Uri) -> Answer {
+    let window_ms = params::window_ms(&uri)?;
     let summary = async {
         match window_ms {
             Some(window_ms) => api.queries.summary_of_window(params::now_ms(), window_ms).await,
@@ -49,29 +48,25 @@ async fn summary(State(api): State<Api>, Query(params): Query<SummaryParams>) ->
     answer(&api, summary).await.map(Json)
 }
 
-async fn top_customers(State(api): State<Api>, Query(params): Query<TopParams>) -> Answer {
-    let count = params.count()?;
+async fn top_customers(State(api): State<Api>, uri: Uri) -> Answer {
+    let count = params::top_count(&uri)?;
     answer(&api, api.queries.top_customers(count)).await.map(Json)
 }
 
-async fn timeseries(State(api): State<Api>, Query(params): Query<SeriesParams>) -> Answer {
-    let query = params.query(&api.queries)?;
+async fn timeseries(State(api): State<Api>, uri: Uri) -> Answer {
+    let (metric, query) = series::read(&uri, api.queries.types())?;
     let points = answer(&api, api.queries.series(&query)).await?;
-    let metric = params.metric.unwrap_or_else(|| "revenue".to_owned());
     let step_ms = query.step_minutes * crate::calendar::MINUTE_MS;
     Ok(Json(json!({ "metric": metric, "step_ms": step_ms, "points": points })))
 }
 
-async fn order(State(api): State<Api>, Path(order_id): Path<String>) -> Response {
-    match answer(&api, api.queries.order(&order_id)).await {
-        Ok(Some(order)) => Json(order).into_response(),
-        Ok(None) => Problem::new(StatusCode::NOT_FOUND, "/problems/unknown-order", "Unknown order")
-            .detail(
-                "no event of this order was counted, or its last one is longer ago than analytics.order_ttl",
-            )
-            .into_response(),
-        Err(problem) => problem.into_response(),
-    }
+async fn order(State(api): State<Api>, path: Result<Path<String>, PathRejection>, uri: Uri) -> Answer {
+    let order_id = params::order_id(&uri, path)?;
+    let unknown =
+        "no event of this order was counted, or its last one is longer ago than analytics.order_ttl";
+    answer(&api, api.queries.order(&order_id)).await?.map(Json).ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "/problems/unknown-order", "Unknown order").detail(unknown)
+    })
 }
 
 /// Bounds a query, and says so if Redis could not answer it.

@@ -1,123 +1,84 @@
-//! What clients may ask: parameters, their limits, and errors that name them.
+//! What clients may ask, and within which limits; errors name every parameter that is not usable.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::http::StatusCode;
+use axum::{
+    extract::{Path, rejection::PathRejection},
+    http::Uri,
+};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use service_kit::Problem;
-
-use crate::{
-    calendar::{DAY_MINUTES, MINUTE_MS},
-    queries::{Metric, Queries, SeriesQuery},
+use service_kit::{
+    Problem,
+    query::{Parameters, quoted},
 };
 
-/// The longest window of a summary: minutes are kept no longer.
-const WINDOW_MAX: Duration = Duration::from_hours(30 * 24);
+use crate::calendar::{DAY_MINUTES, MINUTE_MS};
+
+/// The longest window of a summary, in days.
+const WINDOW_DAYS_MAX: i64 = 30;
 /// Customers in one answer.
 const TOP_MAX: usize = 1_000;
 const TOP_DEFAULT: usize = 10;
-/// Points of one series.
-const POINTS_MAX: i64 = 1_500;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SummaryParams {
-    window: Option<String>,
+/// The window of a summary; `None` means all time.
+pub(super) fn window_ms(uri: &Uri) -> Result<Option<i64>, Problem> {
+    let mut parameters = Parameters::of(uri, &["window"]);
+    let minutes = parameters.read("window", |text| {
+        let minutes = duration_minutes(text);
+        minutes.filter(|minutes| (1..=WINDOW_DAYS_MAX * DAY_MINUTES).contains(minutes)).ok_or_else(|| {
+            format!(
+                "{} is no window; allowed: whole minutes such as 15m, 1h or 7d, from 1m to {WINDOW_DAYS_MAX}d",
+                quoted(text)
+            )
+        })
+    });
+    parameters.finish()?;
+    Ok(minutes.map(|minutes| minutes * MINUTE_MS))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TopParams {
-    n: Option<String>,
+/// How many of the top customers.
+pub(super) fn top_count(uri: &Uri) -> Result<usize, Problem> {
+    let mut parameters = Parameters::of(uri, &["n"]);
+    let count = parameters.read("n", |text| match text.parse() {
+        Ok(count @ 1..=TOP_MAX) => Ok(count),
+        _ => Err(format!("{} is no count; allowed: 1 to {TOP_MAX}", quoted(text))),
+    });
+    parameters.finish()?;
+    Ok(count.unwrap_or(TOP_DEFAULT))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SeriesParams {
-    pub(super) metric: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-    step: Option<String>,
-}
-
-fn invalid(parameter: &str, value: &str, allowed: &str) -> Problem {
-    let shown: String = value.chars().take(64).collect();
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-parameter", "Invalid parameter")
-        .detail(format!("{parameter}: {shown:?} is not usable; allowed: {allowed}"))
-        .with("parameter", parameter)
-}
-
-impl SummaryParams {
-    pub(super) fn window_ms(&self) -> Result<Option<i64>, Problem> {
-        let Some(window) = &self.window else { return Ok(None) };
-        let allowed = "a duration such as 15m, 1h or 7d, from 1m to 30d";
-        let minutes = duration_minutes(window).ok_or_else(|| invalid("window", window, allowed))?;
-        if minutes < 1 || minutes > WINDOW_MAX.as_secs() as i64 / 60 {
-            return Err(invalid("window", window, allowed));
-        }
-        Ok(Some(minutes * MINUTE_MS))
-    }
-}
-
-impl TopParams {
-    pub(super) fn count(&self) -> Result<usize, Problem> {
-        let Some(n) = &self.n else { return Ok(TOP_DEFAULT) };
-        let count = n.parse().ok().filter(|count| (1..=TOP_MAX).contains(count));
-        count.ok_or_else(|| invalid("n", n, &format!("a whole number from 1 to {TOP_MAX}")))
-    }
-}
-
-impl SeriesParams {
-    /// The last hour of revenue by the minute, unless asked otherwise.
-    pub(super) fn query(&self, queries: &Queries) -> Result<SeriesQuery, Problem> {
-        let metric = match self.metric.as_deref() {
-            None | Some("revenue") => Metric::Revenue,
-            Some("events") => Metric::Events,
-            Some(name) if queries.types().iter().any(|known| known == name) => {
-                Metric::EventsOf(name.to_owned())
-            }
-            Some(name) => {
-                let allowed = format!("revenue, events, {}", queries.types().join(", "));
-                return Err(invalid("metric", name, &allowed));
-            }
-        };
-        let to_ms = time("to", self.to.as_deref())?.unwrap_or_else(now_ms);
-        let from_ms = time("from", self.from.as_deref())?.unwrap_or(to_ms - 60 * MINUTE_MS);
-        let step = self.step.as_deref().unwrap_or("1m");
-        let step_minutes = duration_minutes(step)
-            .filter(|minutes| (1..=366 * DAY_MINUTES).contains(minutes))
-            .ok_or_else(|| invalid("step", step, "whole minutes such as 1m, 15m, 1h or 1d, at most 366d"))?;
-        if to_ms <= from_ms {
-            return Err(invalid("from", &from_ms.to_string(), "a time before `to`"));
-        }
-        let points = (to_ms - from_ms) / (step_minutes * MINUTE_MS);
-        if points > POINTS_MAX {
-            let allowed = format!("a step that gives at most {POINTS_MAX} points, not {points}");
-            return Err(invalid("step", step, &allowed));
-        }
-        Ok(SeriesQuery { metric, from_ms, to_ms, step_minutes })
-    }
+/// The order that a path names.
+pub(super) fn order_id(uri: &Uri, path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    let mut parameters = Parameters::of(uri, &[]);
+    let order_id = path.map_or_else(
+        |_| {
+            parameters.fail("order_id", "is not usable; allowed: UTF-8, percent-encoded");
+            String::new()
+        },
+        |Path(order_id)| order_id,
+    );
+    parameters.finish()?;
+    Ok(order_id)
 }
 
 /// Unix milliseconds, or RFC 3339.
-fn time(parameter: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let allowed = "Unix milliseconds, or RFC 3339 such as 2026-01-31T12:00:00Z, from 1970 to 9999";
+pub(super) fn time(text: &str) -> Result<i64, String> {
     let ms = text.parse().ok().or_else(|| text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond));
-    let in_range = |ms: &i64| (0..=Timestamp::MAX.as_millisecond()).contains(ms);
-    ms.filter(in_range).map(Some).ok_or_else(|| invalid(parameter, text, allowed))
+    ms.filter(|ms| (0..=Timestamp::MAX.as_millisecond()).contains(ms)).ok_or_else(|| {
+        let allowed = "Unix milliseconds, or RFC 3339 such as 2026-01-31T12:00:00Z, from 1970 to 9999";
+        format!("{} is no time; allowed: {allowed}", quoted(text))
+    })
 }
 
 /// Whole minutes of a duration such as `90m`, `1h` or `7d`; a day is 24 hours.
-fn duration_minutes(text: &str) -> Option<i64> {
+pub(super) fn duration_minutes(text: &str) -> Option<i64> {
     let (days, rest) = match text.split_once('d') {
         Some((days, rest)) => (days.parse::<u32>().ok()?, rest),
         None => (0, text),
     };
     let rest = if rest.is_empty() { SignedDuration::ZERO } else { rest.parse().ok()? };
-    let seconds = i64::from(days) * DAY_MINUTES * 60 + rest.as_secs();
-    (seconds % 60 == 0).then_some(seconds / 60)
+    let seconds = (i64::from(days) * DAY_MINUTES * 60).checked_add(rest.as_secs())?;
+    (seconds % 60 == 0 && rest.subsec_nanos() == 0).then_some(seconds / 60)
 }
 
 pub(super) fn now_ms() -> i64 {
@@ -128,30 +89,37 @@ pub(super) fn now_ms() -> i64 {
 mod tests {
     use super::*;
 
+    fn uri(query: &str) -> Uri {
+        format!("/?{query}").parse().unwrap()
+    }
+
     #[test]
     fn durations_are_whole_minutes() {
         for (text, minutes) in [("1m", 1), ("1h", 60), ("90m", 90), ("7d", 7 * 1_440), ("1d12h", 36 * 60)] {
             assert_eq!(duration_minutes(text), Some(minutes), "{text}");
         }
-        for text in ["", "x", "30s", "d", "1x"] {
+        for text in ["", "x", "30s", "d", "1x", "1m1ms", "1d9223372036854775807s"] {
             assert!(duration_minutes(text).is_none_or(|minutes| minutes == 0), "{text}");
         }
     }
 
     #[test]
     fn windows_and_counts_have_limits() {
-        let window = |text: &str| SummaryParams { window: Some(text.to_owned()) }.window_ms();
-        assert_eq!(window("1h").unwrap(), Some(3_600_000));
-        assert!(window("31d").is_err() && window("0m").is_err() && window("soon").is_err());
-        let count = |text: &str| TopParams { n: Some(text.to_owned()) }.count();
-        assert_eq!(count("3").unwrap(), 3);
-        assert!(count("0").is_err() && count("1001").is_err() && count("-1").is_err());
+        assert_eq!(window_ms(&uri("")).unwrap(), None);
+        assert_eq!(window_ms(&uri("window=1h")).unwrap(), Some(3_600_000));
+        for window in ["31d", "0m", "soon", "-1h", ""] {
+            assert!(window_ms(&uri(&format!("window={window}"))).is_err(), "{window}");
+        }
+        assert_eq!((top_count(&uri("")).unwrap(), top_count(&uri("n=3")).unwrap()), (10, 3));
+        for count in ["0", "1001", "-1"] {
+            assert!(top_count(&uri(&format!("n={count}"))).is_err(), "{count}");
+        }
     }
 
     #[test]
     fn times_are_milliseconds_or_rfc_3339() {
-        assert_eq!(time("from", Some("852076800000")).unwrap(), Some(852_076_800_000));
-        assert_eq!(time("from", Some("1997-01-01T00:00:00Z")).unwrap(), Some(852_076_800_000));
-        assert!(time("from", Some("yesterday")).is_err() && time("from", Some("-5")).is_err());
+        assert_eq!(time("852076800000"), Ok(852_076_800_000));
+        assert_eq!(time("1997-01-01T00:00:00Z"), Ok(852_076_800_000));
+        assert!(time("yesterday").is_err() && time("-5").is_err());
     }
 }

@@ -1,8 +1,10 @@
 //! [`Queries`]: reads the projections.
 
+mod buckets;
 mod orders;
 mod series;
 mod summary;
+mod window;
 
 use order_events::EventTypes;
 pub(crate) use series::{Metric, SeriesQuery};

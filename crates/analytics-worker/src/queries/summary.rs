@@ -1,4 +1,4 @@
-//! The summary: revenue, counts by type, the funnel, customers.
+//! The summary of all time: revenue, counts by type, the funnel, customers.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,11 @@ use order_events::format_cents;
 use serde_json::{Value, json};
 use stream_core::Error;
 
-use super::Queries;
-use crate::{
-    calendar::{MINUTE_MS, minute_of},
-    keys::{self, Measure},
-};
+use super::{Queries, buckets::Sums};
+use crate::keys::{self, Measure};
 
 /// The type that revenue counts.
-const PAID: &str = "order.paid";
-
-/// Events and cents by type.
-pub(super) type Sums = BTreeMap<String, (i64, i64)>;
+pub(super) const PAID: &str = "order.paid";
 
 impl Queries {
     /// All time.
@@ -29,7 +23,7 @@ impl Queries {
         let values = self.stream.projected_fields(keys::TOTALS, &fields).await?;
         let pairs = values.chunks_exact(2).map(|pair| (pair[0], pair[1]));
         let sums: Sums = self.types.iter().cloned().zip(pairs).collect();
-        let customers = self.stream.projected_count(keys::CUSTOMERS, i64::MIN).await?;
+        let customers = self.stream.projected_count(keys::CUSTOMERS, i64::MIN..=i64::MAX).await?;
         let funnel = self.funnel().await?;
         let paid_orders = funnel.get(PAID).copied().unwrap_or(0);
 
@@ -37,25 +31,6 @@ impl Queries {
         let revenue = sums.get(PAID).map_or(0, |(_, cents)| *cents);
         summary["average_order_value"] = average(revenue, paid_orders).map_or(Value::Null, Value::String);
         summary["orders"] = json!(funnel);
-        Ok(summary)
-    }
-
-    /// The last `window_ms` before `now_ms`, to the minute, by event time.
-    pub(crate) async fn summary_of_window(&self, now_ms: i64, window_ms: i64) -> Result<Value, Error> {
-        let first = minute_of(now_ms - window_ms);
-        let last = minute_of(now_ms);
-        let mut sums: Sums = self.types.iter().map(|name| (name.clone(), (0, 0))).collect();
-        for (_, bucket) in self.minute_sums(first, last).await? {
-            for (name, (count, cents)) in bucket {
-                let sum = sums.entry(name).or_default();
-                *sum = (sum.0 + count, sum.1 + cents);
-            }
-        }
-        // Whoever was last seen in the window has an event in it, and nobody else has.
-        let customers = self.stream.projected_count(keys::LAST_SEEN, first * MINUTE_MS).await?;
-        let mut summary = describe(&sums, customers);
-        summary["from_ts_ms"] = json!(first * MINUTE_MS);
-        summary["to_ts_ms"] = json!(now_ms);
         Ok(summary)
     }
 
@@ -75,7 +50,7 @@ impl Queries {
     }
 }
 
-fn describe(sums: &Sums, customers: u64) -> Value {
+pub(super) fn describe(sums: &Sums, customers: u64) -> Value {
     let by_type: BTreeMap<&str, Value> = sums
         .iter()
         .map(|(name, (count, cents))| {

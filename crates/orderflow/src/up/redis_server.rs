@@ -1,9 +1,11 @@
 //! The embedded Redis: a `redis-server` of our own, on loopback, with its data in `.orderflow/`.
 
 use std::{
+    ffi::OsString,
     fs, io,
     net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt as _,
+    path::Path,
     process::{ExitStatus, Stdio},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -18,7 +20,7 @@ use service_kit::{Settings, config::RedisUrl};
 use stream_core::ErrorKind;
 use tokio::{process::Child, time::sleep};
 
-use super::{data_dir::DataDir, programs, service::signal_child};
+use super::{command_line, data_dir::DataDir, programs, service::signal_child};
 use crate::{embedded_record::Record, output::news, redis_access::Access};
 
 /// Longest wait for the first answer; while it loads its data it may take longer.
@@ -43,12 +45,10 @@ impl RedisServer {
         ensure_free(port, &dir)?;
         let log = dir.new_log()?;
         let errors = log.try_clone().context("cannot write the log of Redis")?;
+        let argv = arguments(port, &dir.redis());
         let mut command = std::process::Command::new(&program);
         command
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--protected-mode", "yes"])
-            .args(["--daemonize", "no", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
-            .args(["--maxmemory-policy", "noeviction"])
-            // Its working directory is where it keeps its data.
+            .args(&argv)
             .current_dir(dir.redis())
             .stdin(Stdio::null())
             .stdout(log)
@@ -58,6 +58,8 @@ impl RedisServer {
         let child = tokio::process::Command::from(command)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
+        let (pid, by_hand) = (child.id().unwrap_or_default(), command_line::render(&program, &argv, None));
+        news(format_args!("orderflow: started redis (process {pid}): {by_hand}"));
         Ok(Self { child, port, dir, ended: false })
     }
 
@@ -158,4 +160,14 @@ fn left_behind(port: u16, dir: &DataDir) -> String {
         ),
         None => String::new(),
     }
+}
+
+/// Loopback only, everything kept, nothing evicted.
+fn arguments(port: u16, dir: &Path) -> Vec<OsString> {
+    let port = port.to_string();
+    let fixed = ["--port", &port, "--bind", "127.0.0.1", "--protected-mode", "yes", "--daemonize", "no"];
+    let kept = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
+    let rest = ["--maxmemory-policy", "noeviction", "--dir"];
+    let words = fixed.iter().chain(&kept).chain(&rest).map(OsString::from);
+    words.chain([dir.as_os_str().to_owned()]).collect()
 }

@@ -11,11 +11,13 @@ use crate::{
 };
 
 /// The shortest grace that the checks of the configuration let pass.
-const SHORT_GRACE: [&str; 6] = [
+const SHORT_GRACE: [&str; 8] = [
     "--set",
     "producer.request_deadline=50ms",
     "--set",
     "worker.drain_timeout=100ms",
+    "--set",
+    "worker.block=50ms",
     "--set",
     "shutdown.grace=200ms",
 ];

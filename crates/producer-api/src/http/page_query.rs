@@ -1,15 +1,16 @@
 //! The query of `GET /v1/events`: `start`, `end`, `count`, `order`, `cursor`.
 
-use service_kit::Problem;
+use service_kit::{
+    Problem,
+    query::{Parameters, quoted},
+};
 use stream_core::{Direction, RangeQuery, StreamId};
-
-use super::problems::{QueryProblem, invalid_query};
 
 const DEFAULT_COUNT: usize = 50;
 /// Most events of one page.
 pub(super) const MAX_COUNT: usize = 1_000;
 
-const ALLOWED: &str = "allowed: start, end, count, order, cursor";
+const ALLOWED: [&str; 5] = ["start", "end", "count", "order", "cursor"];
 const ALLOWED_BOUND: &str = "allowed: -, +, an ID (<milliseconds>-<sequence>) or <milliseconds>";
 
 /// Which entries are asked for.
@@ -22,16 +23,13 @@ pub(super) struct PageQuery {
 impl PageQuery {
     /// Reads the parameters of a query string; an error names every mistake.
     pub(super) fn parse(pairs: &[(String, String)]) -> Result<Self, Problem> {
-        let mut parameters = Parameters { pairs, errors: Vec::new() };
-        parameters.check_names();
+        let mut parameters = Parameters::new(pairs.iter().cloned(), &ALLOWED);
         let direction = parameters.read("order", direction).unwrap_or_default();
         let start = parameters.read("start", |text| bound(text, 0)).unwrap_or(StreamId::MIN);
         let end = parameters.read("end", |text| bound(text, u64::MAX)).unwrap_or(StreamId::MAX);
         let count = parameters.read("count", count).unwrap_or(DEFAULT_COUNT);
         let cursor = parameters.read("cursor", cursor);
-        if !parameters.errors.is_empty() {
-            return Err(invalid_query(&parameters.errors));
-        }
+        parameters.finish()?;
         let mut range = RangeQuery { start, end, direction };
         match (cursor, direction) {
             // A cursor only narrows: it cannot lead out of the range that it came from.
@@ -49,33 +47,6 @@ pub(super) fn cursor_of(rest: RangeQuery) -> StreamId {
     match rest.direction {
         Direction::Forward => rest.start,
         Direction::Backward => rest.end,
-    }
-}
-
-struct Parameters<'a> {
-    pairs: &'a [(String, String)],
-    errors: Vec<QueryProblem>,
-}
-
-impl Parameters<'_> {
-    fn check_names(&mut self) {
-        for (at, (name, _)) in self.pairs.iter().enumerate() {
-            if !["start", "end", "count", "order", "cursor"].contains(&name.as_str()) {
-                self.fail(name, format!("is not known; {ALLOWED}"));
-            } else if self.pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-                self.fail(name, "is there more than once");
-            }
-        }
-    }
-
-    fn read<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let (_, text) = self.pairs.iter().find(|(known, _)| known == name)?;
-        parse(text).map_err(|message| self.fail(name, message)).ok()
-    }
-
-    fn fail(&mut self, name: &str, message: impl Into<String>) {
-        let parameter = name.chars().take(64).collect();
-        self.errors.push(QueryProblem { parameter, message: message.into() });
     }
 }
 
@@ -111,10 +82,6 @@ fn bound(text: &str, seq: u64) -> Result<StreamId, String> {
 fn cursor(text: &str) -> Result<StreamId, String> {
     let id = text.contains('-').then(|| text.parse().ok()).flatten();
     id.ok_or_else(|| format!("{} is no cursor; allowed: the `next` of an earlier page", quoted(text)))
-}
-
-fn quoted(text: &str) -> String {
-    format!("{:?}", text.chars().take(64).collect::<String>())
 }
 
 #[cfg(test)]

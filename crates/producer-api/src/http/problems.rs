@@ -1,11 +1,10 @@
-//! The problems that clients can meet, each with its stable type; those of unknown paths and methods are
-//! service-kit's.
+//! The problems that clients can meet, each with its stable type; those of unknown paths and methods,
+//! and of query strings, are service-kit's.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use order_events::BodyError;
-use serde::Serialize;
 use serde_json::json;
 use service_kit::Problem;
 use stream_core::{Error, ErrorKind};
@@ -16,21 +15,6 @@ use crate::group_commit::{Cause, Failure, Stored};
 const SOON: Duration = Duration::from_secs(1);
 /// Where somebody has to act.
 const LATER: Duration = Duration::from_secs(10);
-
-/// One thing wrong with a query.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct QueryProblem {
-    pub(super) parameter: String,
-    pub(super) message: String,
-}
-
-/// A query string with mistakes.
-pub(super) fn invalid_query(errors: &[QueryProblem]) -> Problem {
-    let detail: Vec<String> = errors.iter().map(|it| format!("{}: {}", it.parameter, it.message)).collect();
-    Problem::new(StatusCode::BAD_REQUEST, "/problems/invalid-query", "Invalid query")
-        .detail(detail.join("; "))
-        .with("errors", json!(errors))
-}
 
 /// An ID in the path that is none.
 pub(super) fn invalid_id(text: &str) -> Problem {

@@ -26,7 +26,8 @@ async fn sigterm_finishes_what_was_begun() {
 #[tokio::test]
 async fn sigterm_while_redis_is_stuck_ends_within_the_drain_timeout() {
     let redis = testkit::RedisServer::start().await;
-    let settings = [("worker.drain_timeout", "1s"), ("producer.request_deadline", "900ms")];
+    let settings =
+        [("worker.drain_timeout", "1s"), ("worker.block", "100ms"), ("producer.request_deadline", "900ms")];
     let mut api = Api::with(redis, &settings);
     api.pause_writes().await;
     let _begun = api.connect(&raw_post(&event("begun"))).await;

@@ -12,7 +12,10 @@ use super::value::friendly;
 
 const REDIS_SCHEMES: [&str; 7] =
     ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix"];
-const BLOCKING_MARGIN_MIN: Duration = Duration::from_secs(1);
+/// Some servers restart the BLOCK timer when another consumer takes the entry.
+const BLOCKING_MARGIN_MIN: Duration = Duration::from_secs(5);
+/// One script renews the leases of all entries in flight, and looks at about so many rows.
+const MAX_IN_FLIGHT_MAX: usize = 10_000;
 /// Redis counts in whole milliseconds, and a BLOCK of 0 would wait for ever.
 const REDIS_DURATION_MIN: Duration = Duration::from_millis(1);
 
@@ -108,6 +111,10 @@ impl<'a> Checker<'a> {
                 self.fail(key, "is 0", "at least 1");
             }
         }
+        if worker.max_in_flight > MAX_IN_FLIGHT_MAX {
+            let problem = format!("is {}", worker.max_in_flight);
+            self.fail("worker.max_in_flight", problem, format!("at most {MAX_IN_FLIGHT_MAX}"));
+        }
         if producer.batch_max > producer.queue_capacity {
             let problem = format!("{} is above producer.queue_capacity", producer.batch_max);
             let allowed = format!("at most {}", producer.queue_capacity);
@@ -151,7 +158,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The reply timeout of a blocking read is `worker.block` + `redis.blocking_margin`; as the
-    /// margin is at least a second, a read always outlasts its BLOCK and needs no check here.
+    /// margin is at least five seconds, a read always outlasts its BLOCK and needs no check here.
     fn relations(&mut self, settings: &Settings) {
         let Settings { worker, reaper, shutdown, .. } = settings;
         let renew = worker.lease_renew_interval;
@@ -169,6 +176,11 @@ impl<'a> Checker<'a> {
             ("worker.drain_timeout", worker.drain_timeout),
             ("shutdown.grace", shutdown.grace, 1),
             "the process would be killed before it has drained",
+        );
+        self.below(
+            ("worker.block", worker.block),
+            ("worker.drain_timeout", worker.drain_timeout, 1),
+            "the last read would outlast the drain",
         );
         self.below(
             ("producer.request_deadline", settings.producer.request_deadline),

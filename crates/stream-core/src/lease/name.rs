@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Holder, Lease, Take};
-use crate::{Error, EventStream};
+use crate::{Error, ErrorKind, EventStream};
 
 /// How often a claimant looks whether the holder is still there.
 const POLL: Duration = Duration::from_millis(250);
@@ -102,7 +102,14 @@ impl NameLease {
     async fn announce(&self) -> Result<(), Error> {
         let mut cmd = redis::cmd("HSET");
         cmd.arg(self.stream.key().workers()).arg(self.registry_field()).arg(self.lease.value());
-        self.stream.connection().query::<i64>("HSET workers", &cmd).await?;
+        match self.stream.connection().query::<i64>("HSET workers", &cmd).await {
+            // A full server refuses; the consumer must be able to drain it. An old entry of the name still stands.
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                tracing::warn!(consumer = self.name, %error, "the consumer could not be registered");
+            }
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
         self.stream.create_consumer(&self.group, &self.name).await
     }
 

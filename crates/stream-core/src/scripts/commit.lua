@@ -99,7 +99,9 @@ for _, number in pairs(counters) do
   end
 end
 
-local position = redis.call('GET', KEYS[2]) or '0-0'
+local position
+position, wrong = recorded_position(KEYS[2])
+if wrong then return wrong end
 local function is_new(id)
   return id_less(position, id) and not redis.call('ZSCORE', KEYS[3], id)
 end

@@ -5,3 +5,12 @@ local function id_less(a, b)
   local function fewer(x, y) return #x < #y or (#x == #y and x < y) end
   return fewer(a_ms, b_ms) or (a_ms == b_ms and fewer(a_seq, b_seq))
 end
+
+-- A group's recorded position: '0-0' if there is none; nil and an error if the key holds something else.
+local function recorded_position(key)
+  local text = redis.call('GET', key)
+  if not text then return '0-0' end
+  if string.match(text, '^%d+$') then return text .. '-0' end
+  if string.match(text, '^%d+-%d+$') then return text end
+  return nil, redis.error_reply('WRONGTYPE the position ' .. key .. ' is not a stream ID; delete it, or set it to one')
+end

@@ -1,4 +1,6 @@
--- Leases: a string with a TTL whose value names its holder.
+#!lua flags=allow-oom
+-- Leases: a string with a TTL whose value names its holder. Allowed on a full server: those who could make room,
+-- consumers that drain and the reaper that trims, need their leases for it.
 -- KEYS: lease   ARGV: verb, ttl ms, value, expected value
 -- take:   takes a free lease, or one whose value is the expected one (a holder known to be gone).
 --         Reply {1} or {0, holder's value, remaining ms}.

@@ -13,8 +13,9 @@ else
     if fields['name'] == ARGV[1] then position = fields['last-delivered-id'] end
   end
 end
-local recorded = redis.call('GET', KEYS[2])
-if recorded and not id_less(recorded, position) then return recorded end
+local recorded, wrong = recorded_position(KEYS[2])
+if wrong then return wrong end
+if not id_less(recorded, position) then return recorded end
 redis.call('SET', KEYS[2], position)
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '(' .. string.match(position, '^%d+'))
 return position

@@ -1,9 +1,11 @@
 -- The reaper's end of a dead consumer, one page: moves its rows to a live peer, and deletes it once it has none.
--- KEYS: stream, dead letters, reaper lease, the dead consumer's lease, worker registry
+-- KEYS: stream, dead letters, reaper lease, the dead consumer's lease, worker registry, the peer's lease if there is a peer
 -- ARGV: group, lease value, dead consumer, peer or '', page
--- Reply: {'fenced'}, or {'alive'} when the consumer came back, else number moved, 1 if deleted, lost ids
+-- Reply: {'fenced'}, {'alive'} when the consumer came back, {'peer gone'} when the peer has left, else number moved, 1 if deleted, lost ids
 if redis.call('GET', KEYS[3]) ~= ARGV[2] then return {'fenced'} end
 if redis.call('EXISTS', KEYS[4]) == 1 then return {'alive'} end
+-- A peer that left after it was chosen would get rows that nobody renews, and would come back to life as a consumer.
+if KEYS[6] and redis.call('EXISTS', KEYS[6]) == 0 then return {'peer gone'} end
 local stream, dlq, group, dead, peer = KEYS[1], KEYS[2], ARGV[1], ARGV[3], ARGV[4]
 local wrong = check_dead_letters(dlq)
 if wrong then return wrong end

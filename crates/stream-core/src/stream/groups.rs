@@ -4,7 +4,7 @@ use redis::{FromRedisValue, ParsingError, Value};
 
 use super::EventStream;
 use crate::{
-    Error, StreamId,
+    Error, ErrorKind, StreamId,
     reply::{take_id, take_ids, take_int, take_tuple},
     scripts,
 };
@@ -71,6 +71,14 @@ impl EventStream {
         match self.connection.query::<Value>("XGROUP CREATE", &cmd).await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("BUSYGROUP") => Ok(false),
+            // A full server refuses before it looks; a group that exists can be drained all the same.
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                if self.groups().await?.iter().any(|known| known.name == group) {
+                    Ok(false)
+                } else {
+                    Err(error)
+                }
+            }
             Err(error) => Err(error),
         }
     }
@@ -95,11 +103,15 @@ impl EventStream {
         Ok(recorded.0.unwrap_or(StreamId::MIN))
     }
 
-    /// Lists a consumer before its first delivery (XGROUP CREATECONSUMER).
+    /// Lists a consumer before its first delivery (XGROUP CREATECONSUMER). On a full server, which refuses that, its
+    /// first read lists it.
     pub async fn create_consumer(&self, group: &str, consumer: &str) -> Result<(), Error> {
         let mut cmd = redis::cmd("XGROUP");
         cmd.arg("CREATECONSUMER").arg(self.key.as_str()).arg(group).arg(consumer);
-        self.connection.query::<Value>("XGROUP CREATECONSUMER", &cmd).await.map(drop)
+        match self.connection.query::<Value>("XGROUP CREATECONSUMER", &cmd).await {
+            Err(error) if error.kind() != ErrorKind::OutOfMemory => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Deletes a consumer if, and only if, nothing is pending for it; both in one step, since

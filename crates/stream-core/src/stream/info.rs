@@ -29,7 +29,7 @@ pub struct StreamInfo {
 /// A consumer group in figures (XINFO GROUPS).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupInfo {
-    /// Its name.
+    /// Its name. Bytes that are not UTF-8 are U+FFFD: see [`GroupInfo::is_addressable`].
     pub name: String,
     /// Consumers known to the server.
     pub consumers: u64,
@@ -45,7 +45,7 @@ pub struct GroupInfo {
 /// A consumer in figures (XINFO CONSUMERS).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerInfo {
-    /// Its name.
+    /// Its name. Bytes that are not UTF-8 are U+FFFD: see [`ConsumerInfo::is_addressable`].
     pub name: String,
     /// Entries delivered to it and not acked.
     pub pending: u64,
@@ -53,6 +53,20 @@ pub struct ConsumerInfo {
     pub idle: Duration,
     /// Time since it last got something; unknown before Redis 7.2, or if it never did.
     pub inactive: Option<Duration>,
+}
+
+impl GroupInfo {
+    /// Whether commands can name it: not where its name had to be altered to be shown.
+    pub fn is_addressable(&self) -> bool {
+        !self.name.contains(char::REPLACEMENT_CHARACTER)
+    }
+}
+
+impl ConsumerInfo {
+    /// Whether commands can name it: not where its name had to be altered to be shown.
+    pub fn is_addressable(&self) -> bool {
+        !self.name.contains(char::REPLACEMENT_CHARACTER)
+    }
 }
 
 /// A group's undelivered entries. Unknown is never 0.

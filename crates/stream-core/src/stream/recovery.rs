@@ -80,6 +80,8 @@ pub enum Retired {
     Fenced,
     /// The consumer has its name again; nothing was done.
     Alive,
+    /// The peer has no lease on its name (any more); nothing was done. Choose another.
+    PeerGone,
     /// One page was moved.
     Page {
         /// Entries moved to the peer.
@@ -164,7 +166,11 @@ impl FromRedisValue for Retired {
         let mut items = take_array(value)?;
         if items.len() == 1 {
             let word = items.pop().map(take_string).transpose()?;
-            return Ok(if word.as_deref() == Some("alive") { Self::Alive } else { Self::Fenced });
+            return Ok(match word.as_deref() {
+                Some("alive") => Self::Alive,
+                Some("peer gone") => Self::PeerGone,
+                _ => Self::Fenced,
+            });
         }
         let [moved, deleted, lost] = take_tuple(Value::Array(items))?;
         Ok(Self::Page {
@@ -237,6 +243,9 @@ impl EventStream {
         let mut script = scripts::RETIRE.prepare_invoke();
         script.key(self.key.as_str()).key(self.key.dead_letters(group)).key(self.key.reaper_lease());
         script.key(self.key.consumer_lease(group, dead)).key(self.key.workers());
+        if let Some(peer) = peer {
+            script.key(self.key.consumer_lease(group, peer));
+        }
         script.arg(group).arg(lease_value).arg(dead).arg(peer.unwrap_or_default()).arg(page);
         self.connection.invoke("retire consumer", &script).await
     }

@@ -12,7 +12,8 @@ use crate::{
 /// How exactly to trim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// Whole internal nodes only (`~`): cheap, and a little too much is kept.
+    /// Whole internal nodes only (`~`): cheap, and a little too much is kept. One call removes at most 100
+    /// nodes, by default 10,000 entries: repeat it until it removes nothing.
     #[default]
     Approximate,
     /// To the entry (`=`): markedly dearer on a busy stream.

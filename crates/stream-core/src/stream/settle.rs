@@ -54,14 +54,15 @@ pub enum SettledDead {
 pub struct Renewed {
     /// Entries that are still the consumer's.
     pub renewed: u64,
-    /// Entries whose payload was gone; recorded as dead letters.
-    pub lost: Vec<StreamId>,
+    /// Entries whose payload is gone. They are left to the consumer, which holds it: settled in time, nothing is
+    /// lost; otherwise a claim records the loss.
+    pub gone: Vec<StreamId>,
 }
 
 impl FromRedisValue for Renewed {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let [renewed, lost] = take_tuple(value)?;
-        Ok(Self { renewed: take_int(renewed)?.unsigned_abs(), lost: take_ids(lost)? })
+        let [renewed, gone] = take_tuple(value)?;
+        Ok(Self { renewed: take_int(renewed)?.unsigned_abs(), gone: take_ids(gone)? })
     }
 }
 
@@ -138,7 +139,7 @@ impl EventStream {
             return Ok(Renewed::default());
         };
         let mut script = scripts::RENEW.prepare_invoke();
-        script.key(self.key.as_str()).key(self.key.dead_letters(group));
+        script.key(self.key.as_str());
         script.arg(group).arg(consumer).arg(first).arg(last).arg(ids.len() + RENEW_SLACK).arg(ids);
         self.connection.invoke("renew", &script).await
     }

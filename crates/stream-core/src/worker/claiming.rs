@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     context::Context,
     engine::{Background, Engine},
+    isolation::Suspect,
     job::Job,
     metrics::DeliveryOutcome,
     process::Process,
@@ -46,13 +47,13 @@ impl<P: Process> Engine<P> {
     /// Claims one page of idle entries, as soon and as far as there is room for them.
     pub(super) fn claim(&mut self) {
         self.schedule_claim();
-        if !*self.name_held.borrow() || !(self.context.settings.claim_auto || self.claiming.own) {
+        let claims = self.context.settings.claim_auto || self.claiming.own;
+        // What could not be started for a while is better left to others.
+        if !claims || !*self.name_held.borrow() || self.context.isolation.is_announced() {
             return;
         }
         self.claiming.job.start();
         let (after, own) = (self.claiming.after, self.claiming.own);
-        // Only claims bring suspects, and only one claim runs at a time.
-        let suspects_allowed = usize::from(!self.queue.has_suspect());
         let (context, permits) = (Arc::clone(&self.context), Arc::clone(&self.permits));
         let (stop, name_held) = (self.claiming.stop.clone(), self.name_held.clone());
         self.background.spawn(async move {
@@ -63,17 +64,23 @@ impl<P: Process> Engine<P> {
             };
             // The wait may have been long.
             let still_ours = page > 0 && *name_held.borrow();
-            let result = if still_ours {
-                Some(claim_page(&context, own, after, page, suspects_allowed).await)
-            } else {
-                None
-            };
-            Background::Claimed { reserved: page, result }
+            if !still_ours {
+                return Background::Claimed { reserved: page, suspect: None, result: None };
+            }
+            // Only claims bring suspects.
+            let suspect = context.isolation.try_suspect();
+            let result = claim_page(&context, own, after, page, usize::from(suspect.is_some())).await;
+            Background::Claimed { reserved: page, suspect, result: Some(result) }
         });
     }
 
     /// `None`: nothing was asked of Redis.
-    pub(super) fn on_claimed(&mut self, reserved: usize, result: Option<Result<Claimed, Error>>) {
+    pub(super) fn on_claimed(
+        &mut self,
+        reserved: usize,
+        suspect: Option<Suspect>,
+        result: Option<Result<Claimed, Error>>,
+    ) {
         let result =
             result.map(|result| self.claiming.job.end(&self.context, "claiming idle entries failed", result));
         let Some(Some(claimed)) = result else {
@@ -100,6 +107,9 @@ impl<P: Process> Engine<P> {
                 let delivery = self.delivery(claimed.entry, claimed.deliveries);
                 self.queue.push(delivery);
             }
+        }
+        if suspect.is_some() && self.queue.has_suspect() {
+            self.suspect = suspect;
         }
         self.claiming.after = claimed.next;
         // A list longer than a page goes on at once; after the own entries come those of others.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{WorkerMetrics, WorkerSettings};
+use super::{WorkerMetrics, WorkerSettings, isolation::Isolation};
 use crate::{Error, EventStream, StreamId};
 
 /// One consumer's stream, names, settings and metrics.
@@ -13,6 +13,8 @@ pub(super) struct Context {
     pub(super) consumer: Arc<str>,
     pub(super) settings: Arc<WorkerSettings>,
     pub(super) metrics: WorkerMetrics,
+    /// Shared by all consumers of the worker.
+    pub(super) isolation: Isolation,
     /// Whether this one of the process's consumers records the group's position.
     pub(super) records_position: bool,
 }

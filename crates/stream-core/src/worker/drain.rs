@@ -1,6 +1,6 @@
 //! Draining a consumer: finish what runs, settle it, give the rest back.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinHandle,
@@ -8,10 +8,17 @@ use tokio::{
 };
 
 use super::{engine::Engine, metrics::DeliveryOutcome, process::Process};
-use crate::StreamId;
+use crate::{PendingFilter, StreamId};
 
 /// How long acks under way may take beyond the drain timeout.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
+
+/// How long a drain with nothing else to do waits for the last read: the server has it by then, so that what it
+/// was handed shows in the pending list.
+const READ_GRACE: Duration = Duration::from_millis(100);
+
+/// Rows that an abandoned read may have been handed and that are looked for.
+const ORPHANS_MAX: usize = 10_000;
 
 /// What a drain did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,9 +45,11 @@ impl DrainReport {
 }
 
 /// Drains within the drain timeout. `reader` has been told to stop.
-pub(super) async fn drain<P: Process>(mut engine: Engine<P>, mut reader: JoinHandle<()>) -> DrainReport {
-    let settings = std::sync::Arc::clone(&engine.context.settings);
-    let deadline = Instant::now() + settings.drain_timeout;
+pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<()>) -> DrainReport {
+    let settings = Arc::clone(&engine.context.settings);
+    let began = Instant::now();
+    let deadline = began + settings.drain_timeout;
+    let grace = (began + READ_GRACE).min(deadline);
     let before: HashSet<StreamId> = engine.unsettled().into_iter().collect();
 
     // Never started, and not to be: read or claimed too late.
@@ -52,12 +61,13 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, mut reader: JoinHan
         // Entries let go by a finished one, or claimed meanwhile, are not started either.
         unstarted.extend(engine.queue.take_all().iter().map(|delivery| delivery.id));
         engine.flush_acks();
-        if !reading && engine.running.is_empty() && !engine.is_settling() {
+        let idle = engine.running.is_empty() && !engine.is_settling();
+        if idle && !reading {
             break;
         }
         tokio::select! {
             biased;
-            () = sleep_until(deadline) => break,
+            () = sleep_until(if idle { grace } else { deadline }) => break,
             Some(result) = engine.background.join_next() => engine.on_background(result),
             Some(result) = engine.running.join_next() => engine.on_finished(result),
             entries = engine.incoming.recv(), if reading => match entries {
@@ -68,15 +78,14 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, mut reader: JoinHan
         }
     }
     abandon(&mut engine, deadline + SETTLE_MAX).await;
-    // The last read has to end: its entries are this consumer's.
-    let reader_deadline = deadline + settings.block;
-    while let Ok(Some(entries)) = timeout_at(reader_deadline, engine.incoming.recv()).await {
+    // Drops the reader's connection, so that nothing more is delivered to this consumer.
+    reader.abort();
+    let was_reading = reader.await.is_err();
+    while let Ok(entries) = engine.incoming.try_recv() {
         engine.accept_late(&entries, &mut unstarted);
     }
-    if timeout_at(reader_deadline, &mut reader).await.is_err() {
-        tracing::warn!(consumer = %engine.context.consumer, "the last read did not end in time");
-        // Drops its connection, so that nothing more is delivered to this consumer.
-        reader.abort();
+    if was_reading {
+        accept_orphans(&mut engine, began, &mut unstarted).await;
     }
 
     let left: HashSet<StreamId> = engine.unsettled().into_iter().collect();
@@ -87,6 +96,38 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, mut reader: JoinHan
         finished: before.iter().filter(|id| !left.contains(id)).count() as u64,
         released: unstarted.len() as u64,
         abandoned: started.len() as u64,
+    }
+}
+
+/// Takes note of what the server has handed to a read whose answer nobody waited for. Should it hand out something
+/// even later, peers claim that once it has been idle for long enough.
+async fn accept_orphans<P: Process>(
+    engine: &mut Engine<P>,
+    began: Instant,
+    unstarted: &mut HashSet<StreamId>,
+) {
+    let context = Arc::clone(&engine.context);
+    let filter = PendingFilter {
+        start: engine.newest_read,
+        count: ORPHANS_MAX,
+        consumer: Some(&context.consumer),
+        ..PendingFilter::default()
+    };
+    let rows = match context.stream.pending(&context.group, &filter).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            context.metrics.redis_error(error.kind());
+            tracing::warn!(consumer = %context.consumer, %error, "could not look for what the last read was handed");
+            return;
+        }
+    };
+    // Others are retries that wait, or rows that somebody has handed over.
+    let since_read = began.elapsed() + context.settings.block + READ_GRACE;
+    let orphans = rows.into_iter().filter(|row| row.deliveries == 1 && row.idle <= since_read);
+    for id in orphans.map(|row| row.id).filter(|id| *id > engine.newest_read).collect::<Vec<_>>() {
+        if engine.take_in(id) {
+            unstarted.insert(id);
+        }
     }
 }
 
@@ -113,7 +154,7 @@ async fn abandon<P: Process>(engine: &mut Engine<P>, until: Instant) {
 /// Releases entries so that a peer can claim them at once. If Redis does not answer, peers claim them once
 /// they have been idle for long enough.
 async fn give_back<P: Process>(engine: &mut Engine<P>, unstarted: &[StreamId], started: &[StreamId]) {
-    let context = std::sync::Arc::clone(&engine.context);
+    let context = Arc::clone(&engine.context);
     if let Err(error) = context.stream.release(&context.group, &context.consumer, unstarted, started).await {
         context.metrics.redis_error(error.kind());
         tracing::warn!(consumer = %context.consumer, %error, "could not release entries; peers claim them later");

@@ -17,20 +17,22 @@ use super::{
     Delivery,
     claiming::Claiming,
     context::Context,
+    failures::Throttle,
+    isolation::{Busy, State, Suspect},
     job::Job,
-    metrics::DeliveryOutcome,
-    process::{Finished, Process, Verdict},
+    process::{Finished, Process},
     queue::ReadyQueue,
-    settings::SUSPECT_DELIVERIES,
-    settler::{ack_until_answered, bury_until_answered},
 };
-use crate::{Claimed, DeadReason, Entry, Error, Renewed, SettledDead, StreamId};
+use crate::{Claimed, Entry, Error, Renewed, SettledDead, StreamId};
+
+/// How often a consumer logs an entry that is to be tried again.
+const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A result of work that the engine does not wait for in place.
 pub(super) enum Background {
-    Acked(Vec<StreamId>),
+    Acked { ids: Vec<StreamId>, acked: usize },
     Buried { id: StreamId, outcome: SettledDead },
-    Claimed { reserved: usize, result: Option<Result<Claimed, Error>> },
+    Claimed { reserved: usize, suspect: Option<Suspect>, result: Option<Result<Claimed, Error>> },
     Renewed(Result<Renewed, Error>),
     PositionRecorded(Result<StreamId, Error>),
 }
@@ -41,11 +43,20 @@ pub(super) struct Engine<P: Process> {
     process: Arc<P>,
     pub(super) queue: ReadyQueue,
     /// Entries that are ours and not settled, and when their lease was last known to be fresh.
-    in_flight: HashMap<StreamId, Instant>,
+    pub(super) in_flight: HashMap<StreamId, Instant>,
     pub(super) running: JoinSet<Vec<Finished>>,
     pub(super) background: JoinSet<Background>,
-    to_ack: Vec<StreamId>,
-    ack_running: bool,
+    pub(super) to_ack: Vec<StreamId>,
+    pub(super) ack_running: bool,
+    /// Held while ordinary deliveries run, so that no suspect runs beside them.
+    pub(super) busy: Option<Busy>,
+    /// Held while this consumer has a suspect.
+    pub(super) suspect: Option<Suspect>,
+    isolation_changes: watch::Receiver<State>,
+    /// A dependency that is down must not flood the log.
+    pub(super) retry_log: Throttle,
+    /// The newest entry ever read: what an abandoned read was handed comes after it.
+    pub(super) newest_read: StreamId,
     renewing: Job,
     positioning: Job,
     pub(super) claiming: Claiming,
@@ -64,6 +75,7 @@ impl<P: Process> Engine<P> {
         name_held: watch::Receiver<bool>,
         incoming: mpsc::Receiver<Vec<Entry>>,
     ) -> Self {
+        let isolation_changes = context.isolation.subscribe();
         let queue = ReadyQueue::new(context.settings.ordering_field.clone());
         Self {
             context,
@@ -74,6 +86,11 @@ impl<P: Process> Engine<P> {
             background: JoinSet::new(),
             to_ack: Vec::new(),
             ack_running: false,
+            busy: None,
+            suspect: None,
+            isolation_changes,
+            retry_log: Throttle::new(RETRY_LOG_INTERVAL),
+            newest_read: StreamId::MIN,
             renewing: Job::default(),
             positioning: Job::default(),
             claiming: Claiming::new(),
@@ -91,7 +108,8 @@ impl<P: Process> Engine<P> {
         loop {
             self.start_ready();
             self.flush_acks();
-            self.set_reading(!self.claiming.own && !self.queue.has_suspect());
+            let suspected = self.queue.has_suspect() || self.context.isolation.is_announced();
+            self.set_reading(!self.claiming.own && !suspected);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -104,16 +122,22 @@ impl<P: Process> Engine<P> {
                     }
                 }
                 Some(entries) = self.incoming.recv() => self.accept_new(entries),
+                Ok(()) = self.isolation_changes.changed() => {}
                 () = sleep_until(self.claiming.next), if !self.claiming.job.is_running() => self.claim(),
                 _ = renew_tick.tick() => self.renew(),
                 _ = position_tick.tick(), if self.context.records_position => self.record_position(),
             }
         }
         self.set_reading(false);
+        if !self.queue.is_suspect_running() {
+            // A drain starts nothing.
+            self.suspect = None;
+        }
         self.claiming.stop.cancel();
     }
 
     fn accept_new(&mut self, entries: Vec<Entry>) {
+        self.note_read(&entries);
         for entry in entries {
             if self.take_in(entry.id) {
                 let delivery = self.delivery(entry, 1);
@@ -122,8 +146,14 @@ impl<P: Process> Engine<P> {
         }
     }
 
+    fn note_read(&mut self, entries: &[Entry]) {
+        let newest = entries.iter().map(|entry| entry.id).max();
+        self.newest_read = newest.map_or(self.newest_read, |newest| newest.max(self.newest_read));
+    }
+
     /// Takes note of entries read after the drain began: they are ours to give back.
     pub(super) fn accept_late(&mut self, entries: &[Entry], unstarted: &mut HashSet<StreamId>) {
+        self.note_read(entries);
         unstarted.extend(entries.iter().map(|entry| entry.id).filter(|id| self.take_in(*id)));
     }
 
@@ -146,111 +176,51 @@ impl<P: Process> Engine<P> {
         Delivery { id: entry.id, fields: entry.fields, deliveries, group, consumer }
     }
 
+    /// Starts what may be started. A suspect comes after everything that this consumer had ready, and waits for
+    /// whatever else runs in the worker; announced, it is the only one that may start.
     fn start_ready(&mut self) {
-        while self.running.len() < self.process.runs_max() {
-            let batch = self.queue.take(self.process.batch_max(), !self.running.is_empty());
-            if batch.is_empty() {
-                break;
-            }
-            self.running.spawn(Arc::clone(&self.process).run(batch));
+        let Context { isolation, .. } = &*self.context;
+        if let Some(suspect) = &self.suspect
+            && self.queue.is_suspect_next()
+        {
+            suspect.announce();
         }
-    }
-
-    pub(super) fn on_finished(&mut self, result: Result<Vec<Finished>, JoinError>) {
-        // An error is that of a handler abandoned by a drain; its entries are given back.
-        let Ok(finished) = result.map_err(propagate_panic) else { return };
-        let mut committed = Vec::new();
-        for Finished { delivery, verdict } in finished {
-            self.queue.finished(&delivery);
-            if delivery.deliveries >= SUSPECT_DELIVERIES && self.claiming.suspects_left {
-                self.claiming.next = Instant::now();
+        if isolation.is_announced() {
+            if self.suspect.as_ref().is_some_and(Suspect::may_run)
+                && let Some(delivery) = self.queue.take_suspect()
+            {
+                self.running.spawn(Arc::clone(&self.process).run(vec![delivery]));
             }
-            match verdict {
-                Verdict::Ack => self.to_ack.push(delivery.id),
-                Verdict::Committed => committed.push(delivery.id),
-                Verdict::NotPending => self.forget(delivery.id, DeliveryOutcome::OwnershipLost),
-                Verdict::Retry { reason, .. }
-                    if delivery.deliveries >= self.context.settings.max_deliveries =>
-                {
-                    self.bury(delivery, DeadReason::MaxDeliveries, reason);
-                }
-                Verdict::Retry { reason, after } => {
-                    tracing::warn!(
-                        group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries, reason,
-                        ?after, "handling failed; the entry stays pending and is delivered again"
-                    );
-                    self.forget(delivery.id, DeliveryOutcome::Retried);
-                }
-                Verdict::Dead { reason, message } => self.bury(delivery, reason, message),
-            }
-        }
-        if !committed.is_empty() {
-            self.settled(&committed);
-        }
-    }
-
-    fn bury(&mut self, delivery: Delivery, reason: DeadReason, message: String) {
-        tracing::error!(
-            group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
-            reason = reason.label(), error = message, "dead letter"
-        );
-        let context = Arc::clone(&self.context);
-        self.background.spawn(async move {
-            let outcome = bury_until_answered(&context, &delivery, reason, &message).await;
-            Background::Buried { id: delivery.id, outcome }
-        });
-    }
-
-    /// One XACK at a time: whatever has finished while it was under way goes out with the next.
-    pub(super) fn flush_acks(&mut self) {
-        if self.ack_running || self.to_ack.is_empty() {
             return;
         }
-        self.ack_running = true;
-        let ids = std::mem::take(&mut self.to_ack);
-        let context = Arc::clone(&self.context);
-        self.background.spawn(async move {
-            ack_until_answered(&context, &ids).await;
-            Background::Acked(ids)
-        });
+        while self.running.len() < self.process.runs_max() && self.queue.is_ready() {
+            if self.busy.is_none() {
+                self.busy = isolation.enter();
+            }
+            if self.busy.is_none() {
+                break;
+            }
+            let batch = self.queue.take(self.process.batch_max());
+            self.running.spawn(Arc::clone(&self.process).run(batch));
+        }
     }
 
     pub(super) fn on_background(&mut self, result: Result<Background, JoinError>) {
         let Ok(background) = result.map_err(propagate_panic) else { return };
         match background {
-            Background::Acked(ids) => {
+            Background::Acked { ids, acked } => {
                 self.ack_running = false;
-                self.settled(&ids);
+                self.settled(&ids, acked);
             }
-            Background::Buried { id, outcome } => self.forget(
-                id,
-                match outcome {
-                    SettledDead::Moved => DeliveryOutcome::DeadLettered,
-                    SettledDead::NotPending | SettledDead::NotOwner => DeliveryOutcome::OwnershipLost,
-                },
-            ),
-            Background::Claimed { reserved, result } => self.on_claimed(reserved, result),
+            Background::Buried { id, outcome } => self.on_buried(id, outcome),
+            Background::Claimed { reserved, suspect, result } => {
+                self.on_claimed(reserved, suspect, result);
+            }
             Background::Renewed(result) => self.on_renewed(result),
             Background::PositionRecorded(result) => {
                 self.positioning.end(&self.context, "recording the group's position failed", result);
             }
         }
-    }
-
-    fn settled(&mut self, ids: &[StreamId]) {
-        let known = ids.iter().filter(|id| self.in_flight.remove(id).is_some()).count();
-        self.permits.add_permits(known);
-        self.context.metrics.in_flight.sub(known as i64);
-        self.context.metrics.acked(ids);
-    }
-
-    /// Drops an entry that is not ours to settle (any more).
-    pub(super) fn forget(&mut self, id: StreamId, outcome: DeliveryOutcome) {
-        if self.in_flight.remove(&id).is_some() {
-            self.permits.add_permits(1);
-            self.context.metrics.in_flight.dec();
-        }
-        self.context.metrics.delivered(outcome, 1);
     }
 
     fn set_reading(&self, reads: bool) {
@@ -283,10 +253,10 @@ impl<P: Process> Engine<P> {
 
     fn on_renewed(&mut self, result: Result<Renewed, Error>) {
         let renewed = self.renewing.end(&self.context, "renewing leases failed", result);
-        if let Some(Renewed { lost, .. }) = renewed.filter(|renewed| !renewed.lost.is_empty()) {
-            tracing::error!(
-                group = %self.context.group, count = lost.len(), first = ?lost.first(),
-                "entries in flight were removed from the stream; recorded as dead letters"
+        if let Some(Renewed { gone, .. }) = renewed.filter(|renewed| !renewed.gone.is_empty()) {
+            tracing::warn!(
+                group = %self.context.group, count = gone.len(), first = ?gone.first(),
+                "entries in flight were removed from the stream; they are settled from memory"
             );
         }
     }
@@ -305,16 +275,11 @@ impl<P: Process> Engine<P> {
     pub(super) fn unsettled(&self) -> Vec<StreamId> {
         self.in_flight.keys().copied().collect()
     }
-
-    /// Whether an ack or a dead letter is still to be written.
-    pub(super) fn is_settling(&self) -> bool {
-        !self.background.is_empty() || !self.to_ack.is_empty()
-    }
 }
 
 /// Every panic that can come of a handler is caught around it, so one that arrives here is a bug of the runtime.
 /// The consumer ends with it: going on, it would hold on to the entries that the panic took along.
-fn propagate_panic(error: JoinError) {
+pub(super) fn propagate_panic(error: JoinError) {
     if let Ok(panic) = error.try_into_panic() {
         std::panic::resume_unwind(panic);
     }

@@ -1,13 +1,15 @@
 //! [`Job`]: a kind of background work of which a consumer has at most one under way.
 
-use super::context::Context;
+use tokio::time::Instant;
+
+use super::{context::Context, failures::Failures};
 use crate::Error;
 
-/// Whether it is under way, and whether it failed the last time.
+/// Whether it is under way, and how often it has failed in a row.
 #[derive(Debug, Default)]
 pub(super) struct Job {
     running: bool,
-    failing: bool,
+    failures: Failures,
 }
 
 impl Job {
@@ -25,7 +27,7 @@ impl Job {
         self.running = false;
     }
 
-    /// Takes its result. Of a series of failures all are counted and the first is logged.
+    /// Takes its result. All failures are counted; of a series some are logged, and its end.
     pub(super) fn end<T>(
         &mut self,
         context: &Context,
@@ -33,12 +35,23 @@ impl Job {
         result: Result<T, Error>,
     ) -> Option<T> {
         self.running = false;
-        let was_failing = std::mem::replace(&mut self.failing, result.is_err());
         match result {
-            Ok(value) => return Some(value),
-            Err(error) if was_failing => context.metrics.redis_error(error.kind()),
-            Err(error) => context.report(failed, &error),
+            Ok(value) => {
+                if let Some(attempts) = self.failures.recovered() {
+                    tracing::info!(consumer = %context.consumer, attempts, "{failed}: works again");
+                }
+                Some(value)
+            }
+            Err(error) => {
+                context.metrics.redis_error(error.kind());
+                if let Some(attempts) = self.failures.failed(Instant::now()) {
+                    tracing::warn!(
+                        group = %context.group, consumer = %context.consumer, attempts, %error,
+                        "{failed}; trying again"
+                    );
+                }
+                None
+            }
         }
-        None
     }
 }

@@ -5,7 +5,9 @@ mod consumer;
 mod context;
 mod drain;
 mod engine;
+mod failures;
 mod handler;
+mod isolation;
 mod job;
 mod metrics;
 mod naming;
@@ -15,6 +17,7 @@ mod queue;
 mod reader;
 mod settings;
 mod settler;
+mod settling;
 mod supervisor;
 
 pub use drain::DrainReport;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Delivery, WorkerMetrics,
+    failures::Failures,
     process::{Finished, Process, Verdict, panic_text},
 };
 use crate::{
@@ -104,14 +105,28 @@ impl<P: Projection> ProjectionProcess<P> {
     /// Commits until the server has answered. The batch stays in flight, its leases renewed, meanwhile.
     async fn commit(&self, commit: &CommitBatch) -> Committed {
         let mut backoff = Backoff::new();
+        let mut failures = Failures::default();
+        let mut maybe_applied = false;
         let never = CancellationToken::new();
         loop {
             match self.stream.commit(&self.group, commit).await {
-                Ok(committed) => return committed,
+                Ok(committed) => {
+                    if let Some(attempts) = failures.recovered() {
+                        tracing::info!(group = %self.group, attempts, "commits work again");
+                    }
+                    return match committed {
+                        // What is not pending any more was acked by the attempt whose answer did not arrive.
+                        Committed::Applied { .. } if maybe_applied => {
+                            Committed::Applied { not_pending: Vec::new() }
+                        }
+                        committed => committed,
+                    };
+                }
                 Err(error) => {
                     self.metrics.redis_error(error.kind());
-                    if backoff.is_first() {
-                        tracing::warn!(group = %self.group, %error, "a commit failed; trying again");
+                    maybe_applied |= error.may_have_been_applied();
+                    if let Some(attempts) = failures.failed(Instant::now()) {
+                        tracing::warn!(group = %self.group, attempts, %error, "a commit failed; trying again");
                     }
                 }
             }

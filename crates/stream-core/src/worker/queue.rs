@@ -43,20 +43,36 @@ impl ReadyQueue {
         }
     }
 
-    /// Takes up to `max` deliveries to start now. `running` says whether any is running already.
-    pub(super) fn take(&mut self, max: usize, running: bool) -> Vec<Delivery> {
+    /// Whether an ordinary delivery may start now.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.suspect_running && !self.ready.is_empty()
+    }
+
+    /// Takes up to `max` ordinary deliveries to start now.
+    pub(super) fn take(&mut self, max: usize) -> Vec<Delivery> {
         if self.suspect_running {
             return Vec::new();
         }
-        if !self.ready.is_empty() {
-            return self.ready.drain(..max.min(self.ready.len())).collect();
-        }
-        if running {
-            return Vec::new();
+        self.ready.drain(..max.min(self.ready.len())).collect()
+    }
+
+    /// Whether nothing is left to start before a suspect.
+    pub(super) fn is_suspect_next(&self) -> bool {
+        self.ready.is_empty() && !self.suspects.is_empty()
+    }
+
+    /// Takes a suspect to start now, if none is running.
+    pub(super) fn take_suspect(&mut self) -> Option<Delivery> {
+        if self.suspect_running {
+            return None;
         }
         let suspect = self.suspects.pop_front();
         self.suspect_running = suspect.is_some();
-        suspect.into_iter().collect()
+        suspect
+    }
+
+    pub(super) const fn is_suspect_running(&self) -> bool {
+        self.suspect_running
     }
 
     /// Lets go what waited behind a delivery that was started and has now finished.
@@ -110,15 +126,15 @@ mod tests {
         for (ms, order) in [(1, "a"), (2, "a"), (3, "b"), (4, "a")] {
             queue.push(delivery(ms, order, 1));
         }
-        let started = queue.take(9, false);
+        let started = queue.take(9);
         assert_eq!(ids(&started), [1, 3]);
         queue.finished(&started[1]);
-        assert!(queue.take(9, true).is_empty());
+        assert!(queue.take(9).is_empty());
         queue.finished(&started[0]);
-        let second = queue.take(9, true);
+        let second = queue.take(9);
         assert_eq!(ids(&second), [2]);
         queue.finished(&second[0]);
-        assert_eq!(ids(&queue.take(9, true)), [4]);
+        assert_eq!(ids(&queue.take(9)), [4]);
     }
 
     #[test]
@@ -126,7 +142,7 @@ mod tests {
         let mut queue = ReadyQueue::new(Some("order_id".to_owned()));
         queue.push(delivery(1, "a", 1));
         queue.push(delivery(2, "a", 2));
-        assert_eq!(ids(&queue.take(9, false)), [1, 2]);
+        assert_eq!(ids(&queue.take(9)), [1, 2]);
     }
 
     #[test]
@@ -134,16 +150,14 @@ mod tests {
         let mut queue = ReadyQueue::new(None);
         queue.push(delivery(1, "a", SUSPECT_DELIVERIES));
         queue.push(delivery(2, "b", 1));
-        let first = queue.take(9, false);
-        assert_eq!(ids(&first), [2]);
-        assert!(queue.take(9, true).is_empty(), "not beside others");
-        queue.finished(&first[0]);
-        let suspect = queue.take(9, false);
-        assert_eq!(ids(&suspect), [1]);
+        assert!(!queue.is_suspect_next(), "after everything else");
+        assert_eq!(ids(&queue.take(9)), [2]);
+        assert!(queue.is_suspect_next());
+        let suspect = queue.take_suspect().expect("the suspect");
         queue.push(delivery(3, "c", 1));
-        assert!(queue.take(9, false).is_empty(), "no others beside it");
-        queue.finished(&suspect[0]);
-        assert_eq!(ids(&queue.take(9, false)), [3]);
+        assert!(queue.take(9).is_empty() && !queue.is_ready(), "no others beside it");
+        queue.finished(&suspect);
+        assert_eq!(ids(&queue.take(9)), [3]);
         assert!(!queue.has_suspect());
     }
 

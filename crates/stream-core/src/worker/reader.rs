@@ -41,8 +41,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads until `stop`, letting the read in progress come to its end: abandoned at the server, it would
-    /// still be given the next entry.
+    /// Reads until `stop`, letting the read in progress come to its end. A drain that cannot wait for it
+    /// aborts the task: the connection goes with it, so that the server hands it nothing more.
     pub(super) async fn run(mut self, batches: mpsc::Sender<Vec<Entry>>, stop: CancellationToken) {
         let mut backoff = Backoff::new();
         loop {

@@ -13,7 +13,7 @@ pub struct WorkerSettings {
     pub advertise: String,
     /// Entries asked for in one read.
     pub read_count: usize,
-    /// How long one read waits at the server. Short, since a drain waits for its end.
+    /// How long one read waits at the server.
     pub block: Duration,
     /// Entries read or claimed and not settled yet: what a crash leaves to others.
     pub max_in_flight: usize,

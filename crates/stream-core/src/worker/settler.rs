@@ -1,13 +1,21 @@
 //! Settling until answered: acks and dead letters are tried until Redis has replied to them.
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, context::Context};
+use super::{Delivery, context::Context, failures::Failures};
 use crate::{DeadReason, Error, ErrorKind, SettledDead, StreamId, backoff::Backoff};
 
-/// Acks entries, trying until the server has answered: their leases are held meanwhile.
-pub(super) async fn ack_until_answered(context: &Context, ids: &[StreamId]) {
-    until_answered(context, "an ack failed", || context.stream.ack(&context.group, ids)).await;
+/// Acks entries, trying until the server has answered: their leases are held meanwhile. Returns how many were
+/// this worker's to ack.
+pub(super) async fn ack_until_answered(context: &Context, ids: &[StreamId]) -> usize {
+    let answer = until_answered(context, "an ack", || context.stream.ack(&context.group, ids)).await;
+    match answer {
+        // An earlier attempt has acked what this one did not find.
+        Some(Answer { maybe_applied: true, .. }) => ids.len(),
+        Some(Answer { value, .. }) => ids.len().min(value as usize),
+        None => 0,
+    }
 }
 
 /// Dead-letters an entry, trying until the server has answered.
@@ -19,30 +27,53 @@ pub(super) async fn bury_until_answered(
 ) -> SettledDead {
     let Context { stream, group, consumer, .. } = context;
     let bury = || stream.dead_letter(group, consumer, delivery.id, reason, message, &delivery.fields);
-    until_answered(context, "a dead letter could not be written", bury)
-        .await
-        .unwrap_or(SettledDead::NotPending)
+    match until_answered(context, "a dead letter", bury).await {
+        Some(Answer { value: SettledDead::NotPending, maybe_applied: true }) => SettledDead::Moved,
+        Some(Answer { value, .. }) => value,
+        None => SettledDead::NotPending,
+    }
+}
+
+/// What the server has answered in the end.
+struct Answer<T> {
+    value: T,
+    /// An attempt before may have been applied although its answer did not arrive.
+    maybe_applied: bool,
 }
 
 /// Repeats `operation` with growing delays. `None` if the group is gone: there is nothing to settle, and
 /// whatever the recreated group delivers again comes back by itself.
 async fn until_answered<T, F: Future<Output = Result<T, Error>>>(
     context: &Context,
-    failed: &'static str,
+    what: &'static str,
     mut operation: impl FnMut() -> F,
-) -> Option<T> {
+) -> Option<Answer<T>> {
     let mut backoff = Backoff::new();
+    let mut failures = Failures::default();
+    let mut maybe_applied = false;
     // Ended from outside: a drain that overruns drops this future.
     let never = CancellationToken::new();
     loop {
         match operation().await {
-            Ok(answer) => return Some(answer),
-            Err(error) if error.kind() == ErrorKind::NoGroup => {
-                context.metrics.redis_error(error.kind());
-                return None;
+            Ok(value) => {
+                if let Some(attempts) = failures.recovered() {
+                    tracing::info!(group = %context.group, consumer = %context.consumer, attempts, "{what} works again");
+                }
+                return Some(Answer { value, maybe_applied });
             }
-            Err(error) if backoff.is_first() => context.report(failed, &error),
-            Err(error) => context.metrics.redis_error(error.kind()),
+            Err(error) => {
+                context.metrics.redis_error(error.kind());
+                if error.kind() == ErrorKind::NoGroup {
+                    return None;
+                }
+                maybe_applied |= error.may_have_been_applied();
+                if let Some(attempts) = failures.failed(Instant::now()) {
+                    tracing::warn!(
+                        group = %context.group, consumer = %context.consumer, attempts, %error,
+                        "{what} failed; trying again"
+                    );
+                }
+            }
         }
         backoff.wait(&never).await;
     }

@@ -10,6 +10,7 @@ use super::{
     DrainReport, Handler, Projection, WorkerMetrics, WorkerSettings,
     consumer::run_consumer,
     context::Context,
+    isolation::Isolation,
     process::{HandlerProcess, Process},
     projection::ProjectionProcess,
 };
@@ -112,6 +113,7 @@ impl Worker {
         // One consumer that cannot go on stops the others, in order.
         let shutdown = shutdown.child_token();
         let process = Arc::new(process);
+        let isolation = Isolation::new();
         let mut consumers = JoinSet::new();
         for (index, name) in self.settings.consumers.iter().enumerate() {
             let context = Arc::new(Context {
@@ -120,6 +122,7 @@ impl Worker {
                 consumer: name.as_str().into(),
                 settings: Arc::clone(&self.settings),
                 metrics: self.metrics.clone(),
+                isolation: isolation.clone(),
                 records_position: index == 0,
             });
             let (connector, process) = (self.connector.clone(), Arc::clone(&process));

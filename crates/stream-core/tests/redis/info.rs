@@ -123,3 +123,24 @@ async fn the_server_tells_its_version_and_policy() {
         Connector::new(ConnectSettings { url: "http://x".into(), ..ConnectSettings::default() }).is_err()
     );
 }
+
+#[tokio::test]
+async fn names_that_are_no_text_are_shown_and_hide_nothing() {
+    let bench = Bench::with_group().await;
+    bench.append(1).await;
+    let mut raw = bench.server.connection().await;
+    let key = bench.stream.key().as_str();
+    let mut group = redis::cmd("XGROUP");
+    group.arg("CREATE").arg(key).arg(b"g\xff").arg("0");
+    group.query_async::<()>(&mut raw).await.unwrap();
+    let mut read = redis::cmd("XREADGROUP");
+    read.arg("GROUP").arg(GROUP).arg(b"\xfec").arg("STREAMS").arg(key).arg(">");
+    read.query_async::<redis::Value>(&mut raw).await.unwrap();
+    let groups = bench.stream.groups().await.unwrap();
+    let shown: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.is_addressable())).collect();
+    assert_eq!(shown, [(GROUP, true), ("g\u{fffd}", false)]);
+    let consumers = bench.stream.consumers(GROUP).await.unwrap();
+    assert_eq!((consumers[0].name.as_str(), consumers[0].is_addressable()), ("\u{fffd}c", false));
+    let summary = bench.stream.pending_summary(GROUP).await.unwrap();
+    assert_eq!(summary.consumers, [("\u{fffd}c".to_owned(), 1)]);
+}

@@ -2,12 +2,15 @@
 
 mod append;
 mod connection;
+mod counts;
 mod dead_letters;
 mod drain;
 mod faults;
 mod groups;
 mod handler;
+mod hard_times;
 mod info;
+mod isolation;
 mod leases;
 mod limits;
 mod names;

@@ -167,6 +167,8 @@ async fn a_dead_consumer_is_moved_to_a_peer_and_deleted() {
     let retire = async |peer| bench.stream.retire_consumer(GROUP, "me", "a", peer, 3).await.unwrap();
     assert_eq!(retire(Some("b")).await, Retired::Alive);
     bench.cmd::<i64>(&format!("DEL {alive}")).await;
+    let peer = bench.stream.key().consumer_lease(GROUP, "b");
+    bench.cmd::<()>(&format!("SET {peer} somebody")).await;
 
     assert_eq!(retire(None).await, Retired::Page { moved: 0, deleted: false, lost: vec![] });
     let first = Retired::Page { moved: 2, deleted: false, lost: vec![ids[2]] };
@@ -180,4 +182,40 @@ async fn a_dead_consumer_is_moved_to_a_peer_and_deleted() {
     let registry: Vec<String> = bench.cmd(&format!("HKEYS {}", bench.stream.key().workers())).await;
     assert_eq!(registry, [format!("{GROUP}/b")]);
     assert_eq!(retire(None).await, Retired::Page { moved: 0, deleted: true, lost: vec![] }, "gone already");
+}
+
+#[tokio::test]
+async fn a_peer_that_has_left_is_given_nothing() {
+    let bench = Bench::with_group().await;
+    reaper(&bench, "me").take(None).await.unwrap();
+    let ids = abandoned(&bench, 2).await;
+    let retire = async || bench.stream.retire_consumer(GROUP, "me", "a", Some("b"), 10).await.unwrap();
+    assert_eq!(retire().await, Retired::PeerGone);
+    assert_eq!(bench.owners().await, [(ids[0], "a".into(), 1), (ids[1], "a".into(), 1)]);
+    let consumers = bench.stream.consumers(GROUP).await.unwrap();
+    assert_eq!(consumers.len(), 1, "the peer did not come back as a consumer either");
+    let peer = bench.stream.key().consumer_lease(GROUP, "b");
+    bench.cmd::<()>(&format!("SET {peer} somebody")).await;
+    assert_eq!(retire().await, Retired::Page { moved: 2, deleted: true, lost: vec![] });
+}
+
+#[tokio::test]
+async fn a_sweep_goes_past_an_owner_whose_name_is_no_text() {
+    let bench = Bench::with_group().await;
+    reaper(&bench, "me").take(None).await.unwrap();
+    let ids = abandoned(&bench, 1).await;
+    let fields: Fields = (0..4_000).map(|n| (format!("f{n}"), "v")).collect();
+    let wide = bench.stream.append(fields.iter()).await.unwrap();
+    let mut read = redis::cmd("XREADGROUP");
+    read.arg("GROUP").arg(GROUP).arg(b"\xff").arg("STREAMS").arg(bench.stream.key().as_str()).arg(">");
+    read.query_async::<redis::Value>(&mut bench.server.connection().await).await.unwrap();
+    let mut claim = redis::cmd("XCLAIM");
+    claim.arg(bench.stream.key().as_str()).arg(GROUP).arg(b"\xff").arg(0).arg(wide.to_string());
+    claim.arg("IDLE").arg(HOUR.as_millis() as u64).arg("RETRYCOUNT").arg(9).arg("JUSTID");
+    claim.query_async::<redis::Value>(&mut bench.server.connection().await).await.unwrap();
+    let swept = sweep(&bench, "me", None, 10).await.unwrap();
+    assert_eq!(swept.dead, [wide]);
+    let letter = bench.dead_letters().await.pop().unwrap();
+    assert_eq!(text(&letter, "_dl_consumer"), "\u{fffd}");
+    assert_eq!(bench.owners().await, [(ids[0], "a".into(), 1)]);
 }

@@ -92,3 +92,26 @@ async fn a_guarded_trim_of_nothing_is_harmless() {
     assert_eq!((trimmed.removed, trimmed.limit), (0, StreamId::MIN));
     assert_eq!(bench.cmd::<i64>("EXISTS $stream").await, 0);
 }
+
+#[tokio::test]
+async fn an_approximate_trim_is_bounded_and_can_be_repeated() {
+    let bench = bench_with_small_nodes().await;
+    let ids = bench.append(250).await;
+    bench.deliver_to("a", 250).await;
+    bench.stream.ack(GROUP, &ids).await.unwrap();
+    let trim = async || bench.stream.trim_guarded(ids[220], &groups(&[GROUP])).await.unwrap().removed;
+    assert_eq!([trim().await, trim().await, trim().await, trim().await], [100, 100, 20, 0]);
+}
+
+#[tokio::test]
+async fn a_group_that_needs_nothing_old_holds_nothing() {
+    let bench = Bench::with_group().await;
+    let ids = bench.append(5).await;
+    bench.deliver_to("a", 5).await;
+    bench.stream.ack(GROUP, &ids[..4]).await.unwrap();
+    let later = ids[4].next().unwrap();
+    let held_by = async || bench.stream.trim_guarded(later, &groups(&[GROUP])).await.unwrap().held_by;
+    assert_eq!(held_by().await.as_deref(), Some(GROUP), "the newest entry is pending");
+    bench.stream.ack(GROUP, &ids[4..]).await.unwrap();
+    assert_eq!(held_by().await, None, "a node that is not full keeps them, not the group");
+}

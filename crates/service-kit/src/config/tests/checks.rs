@@ -75,7 +75,8 @@ fn values_out_of_range_are_refused() {
     ] {
         assert_refused(&format!("{count}=0"), "is 0; allowed: at least 1");
     }
-    assert_refused("redis.blocking_margin=900ms", "900ms is too short; allowed: at least 1s");
+    assert_refused("redis.blocking_margin=4s", "4s is too short; allowed: at least 5s");
+    assert_refused("worker.max_in_flight=10001", "is 10001; allowed: at most 10000");
     assert_refused("worker.block=0s", "0s is too short; allowed: at least 1ms");
     assert_refused("redis.response_timeout=0ms", "is too short; allowed: more than zero");
     assert_refused("redis.response_timeout=-5s", "is not allowed");
@@ -102,6 +103,7 @@ fn values_that_contradict_each_other_are_refused() {
         "10s is too long for shutdown.grace = 10s (default): the process would be killed before it has drained; allowed: below shutdown.grace, that is below 10s",
     );
     assert_refused("shutdown.grace=8s", "too long for shutdown.grace = 8s (--set shutdown.grace)");
+    assert_refused("worker.block=8s", "the last read would outlast the drain");
     assert_refused("producer.request_deadline=8s", "requests in flight would be cut off by the drain");
     assert_refused("reaper.interval=5s", "the active reaper would lose its lease");
     assert_refused(

@@ -1,0 +1,8 @@
+//! The real reaper against real Redis servers, one module a subject.
+
+mod failures;
+mod leadership;
+mod metrics;
+mod retention;
+mod support;
+mod sweep;

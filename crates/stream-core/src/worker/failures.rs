@@ -1,0 +1,81 @@
+//! What repeats is logged at intervals: failures that last, retries that come by the thousand.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often a failure that lasts is logged again.
+const FAILING_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Lets one line an interval through and counts the others.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    interval: Duration,
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Throttle {
+    pub(super) const fn new(interval: Duration) -> Self {
+        Self { interval, last: None, suppressed: 0 }
+    }
+
+    /// Whether to log now: the number of lines suppressed since the last one.
+    pub(super) fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.duration_since(last) < self.interval) {
+            self.suppressed += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+/// A series of failures of one operation: the first is worth a line, then one every ten seconds, then its end.
+#[derive(Debug)]
+pub(super) struct Failures {
+    attempts: u64,
+    throttle: Throttle,
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        Self { attempts: 0, throttle: Throttle::new(FAILING_LOG_INTERVAL) }
+    }
+}
+
+impl Failures {
+    /// Counts a failure. The number of failed attempts so far, if it is to be logged.
+    pub(super) fn failed(&mut self, now: Instant) -> Option<u64> {
+        self.attempts += 1;
+        self.throttle.admit(now).map(|_| self.attempts)
+    }
+
+    /// Ends the series. The number of attempts that failed, if any did.
+    pub(super) fn recovered(&mut self) -> Option<u64> {
+        let attempts = std::mem::take(self).attempts;
+        (attempts > 0).then_some(attempts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lasting_failure_is_logged_every_ten_seconds_and_at_its_end() {
+        let (mut failures, start) = (Failures::default(), Instant::now());
+        let logged: Vec<u64> =
+            (0..25).filter_map(|second| failures.failed(start + Duration::from_secs(second))).collect();
+        assert_eq!(logged, [1, 11, 21]);
+        assert_eq!((failures.recovered(), failures.recovered()), (Some(25), None));
+        assert_eq!(failures.failed(start), Some(1), "a new series");
+    }
+
+    #[test]
+    fn a_throttle_tells_how_much_it_held_back() {
+        let (mut throttle, start) = (Throttle::new(Duration::from_secs(1)), Instant::now());
+        let mut at = |ms| throttle.admit(start + Duration::from_millis(ms));
+        assert_eq!([at(0), at(1), at(999), at(1_000), at(2_500)], [Some(0), None, None, Some(2), Some(0)]);
+    }
+}

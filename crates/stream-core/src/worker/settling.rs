@@ -1,0 +1,117 @@
+//! How the engine settles what has finished: acks, dead letters, counts.
+
+use std::sync::Arc;
+
+use tokio::{task::JoinError, time::Instant};
+
+use super::{
+    Delivery,
+    engine::{Background, Engine, propagate_panic},
+    metrics::DeliveryOutcome,
+    process::{Finished, Process, Verdict},
+    settings::SUSPECT_DELIVERIES,
+    settler::{ack_until_answered, bury_until_answered},
+};
+use crate::{DeadReason, SettledDead, StreamId};
+
+impl<P: Process> Engine<P> {
+    pub(super) fn on_finished(&mut self, result: Result<Vec<Finished>, JoinError>) {
+        if self.running.is_empty() {
+            self.busy = None;
+        }
+        // An error is that of a handler abandoned by a drain; its entries are given back.
+        let Ok(finished) = result.map_err(propagate_panic) else { return };
+        let mut committed = Vec::new();
+        for Finished { delivery, verdict } in finished {
+            self.queue.finished(&delivery);
+            if delivery.deliveries >= SUSPECT_DELIVERIES {
+                self.suspect = None;
+                if self.claiming.suspects_left {
+                    self.claiming.next = Instant::now();
+                }
+            }
+            match verdict {
+                Verdict::Ack => self.to_ack.push(delivery.id),
+                Verdict::Committed => committed.push(delivery.id),
+                Verdict::NotPending => self.forget(delivery.id, DeliveryOutcome::OwnershipLost),
+                Verdict::Retry { reason, .. }
+                    if delivery.deliveries >= self.context.settings.max_deliveries =>
+                {
+                    self.bury(delivery, DeadReason::MaxDeliveries, reason);
+                }
+                Verdict::Retry { reason, after } => {
+                    if let Some(suppressed) = self.retry_log.admit(Instant::now()) {
+                        tracing::warn!(
+                            group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
+                            reason, ?after, suppressed,
+                            "handling failed; the entry stays pending and is delivered again"
+                        );
+                    }
+                    self.forget(delivery.id, DeliveryOutcome::Retried);
+                }
+                Verdict::Dead { reason, message } => self.bury(delivery, reason, message),
+            }
+        }
+        if !committed.is_empty() {
+            self.settled(&committed, committed.len());
+        }
+    }
+
+    fn bury(&mut self, delivery: Delivery, reason: DeadReason, message: String) {
+        tracing::error!(
+            group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
+            reason = reason.label(), error = message, "dead letter"
+        );
+        let context = Arc::clone(&self.context);
+        self.background.spawn(async move {
+            let outcome = bury_until_answered(&context, &delivery, reason, &message).await;
+            Background::Buried { id: delivery.id, outcome }
+        });
+    }
+
+    pub(super) fn on_buried(&mut self, id: StreamId, outcome: SettledDead) {
+        let outcome = match outcome {
+            SettledDead::Moved => DeliveryOutcome::DeadLettered,
+            SettledDead::NotPending | SettledDead::NotOwner => DeliveryOutcome::OwnershipLost,
+        };
+        self.forget(id, outcome);
+    }
+
+    /// One XACK at a time: whatever has finished while it was under way goes out with the next.
+    pub(super) fn flush_acks(&mut self) {
+        if self.ack_running || self.to_ack.is_empty() {
+            return;
+        }
+        self.ack_running = true;
+        let ids = std::mem::take(&mut self.to_ack);
+        let context = Arc::clone(&self.context);
+        self.background.spawn(async move {
+            let acked = ack_until_answered(&context, &ids).await;
+            Background::Acked { ids, acked }
+        });
+    }
+
+    /// Drops entries that are done, of which `acked` were still pending. Which ones is not known.
+    pub(super) fn settled(&mut self, ids: &[StreamId], acked: usize) {
+        let known = ids.iter().filter(|id| self.in_flight.remove(id).is_some()).count();
+        self.permits.add_permits(known);
+        self.context.metrics.in_flight.sub(known as i64);
+        let (acked, lost) = ids.split_at(acked.min(ids.len()));
+        self.context.metrics.acked(acked);
+        self.context.metrics.delivered(DeliveryOutcome::OwnershipLost, lost.len() as u64);
+    }
+
+    /// Drops an entry that is not ours to settle (any more).
+    pub(super) fn forget(&mut self, id: StreamId, outcome: DeliveryOutcome) {
+        if self.in_flight.remove(&id).is_some() {
+            self.permits.add_permits(1);
+            self.context.metrics.in_flight.dec();
+        }
+        self.context.metrics.delivered(outcome, 1);
+    }
+
+    /// Whether an ack or a dead letter is still to be written.
+    pub(super) fn is_settling(&self) -> bool {
+        !self.background.is_empty() || !self.to_ack.is_empty()
+    }
+}

@@ -1,0 +1,124 @@
+//! Recovery on a server that refuses writes, or whose derived keys somebody has spoilt.
+
+use std::time::Duration;
+
+use stream_core::{DeadReason, Lease, StreamId, Take};
+use testkit::RedisServer;
+
+use crate::{
+    projection::Counting,
+    support::{Bench, GROUP, SOON, Seen, quick},
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A server that refuses whatever needs memory, from now until the limit is lifted.
+async fn full() -> Bench {
+    let server = RedisServer::builder().max_memory_bytes(6_000_000).start().await;
+    let bench = Bench::on(server).await;
+    bench.stream.restore_group(GROUP).await.expect("the group exists");
+    let value = "x".repeat(10_000);
+    while bench.stream.append([("v", &value)]).await.is_ok() {}
+    bench.cmd::<()>("CONFIG SET maxmemory 1000000").await;
+    bench
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_on_a_full_server_drains_it() {
+    let bench = full().await;
+    let seen = Seen::default();
+    let worker = bench.run(quick("fresh"), seen.acking());
+    bench.settled().await;
+    assert!(!seen.ids().is_empty());
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn leases_can_be_taken_and_kept_on_a_full_server() {
+    let bench = full().await;
+    let key = bench.stream.key().reaper_lease();
+    let lease = Lease::new(bench.stream.connection().clone(), key, "me".to_owned(), Duration::from_secs(9));
+    assert_eq!(lease.take(None).await.unwrap(), Take::Taken);
+    assert!(lease.renew().await.unwrap());
+    assert!(lease.release().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_exhausted_row_does_not_keep_a_full_server_from_being_drained() {
+    let bench = full().await;
+    bench.deliver_to("dead", 50).await;
+    let ids: Vec<StreamId> = bench.rows().await.iter().map(|row| row.id).collect();
+    for id in &ids {
+        bench.set_row("dead", *id, 1, HOUR).await;
+    }
+    bench.set_row("dead", ids[0], 5, HOUR).await;
+    let seen = Seen::default();
+    let worker = bench.run(quick("peer"), seen.acking());
+    bench.settled().await;
+    assert_eq!(bench.dead().await, [(ids[0].to_string(), DeadReason::MaxDeliveries.label().to_owned())]);
+    assert!(!seen.ids().contains(&ids[0]) && seen.ids().contains(&ids[1]));
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn dead_letters_that_cannot_be_written_hold_up_nothing_but_themselves() {
+    let bench = Bench::with_group().await;
+    let ids = bench.append(10).await;
+    bench.deliver_to("dead", 10).await;
+    for id in &ids {
+        bench.set_row("dead", *id, 1, HOUR).await;
+    }
+    bench.set_row("dead", ids[3], 5, HOUR).await;
+    bench.cmd::<i64>(&format!("XDEL $stream {}", ids[4])).await;
+    let dead_letters = bench.stream.key().dead_letters(GROUP);
+    bench.cmd::<()>(&format!("SET {dead_letters} spoilt")).await;
+
+    let seen = Seen::default();
+    let worker = bench.run(quick("peer"), seen.acking());
+    seen.reaches(8).await;
+    testkit::eventually(SOON, "only what cannot be settled is left", async || {
+        let left: Vec<StreamId> = bench.rows().await.iter().map(|row| row.id).collect();
+        if left == ids[3..5] { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    bench.cmd::<i64>(&format!("DEL {dead_letters}")).await;
+    bench.settled().await;
+    let mut dead = bench.dead().await;
+    dead.sort();
+    let expected =
+        [(ids[3].to_string(), "max_deliveries".to_owned()), (ids[4].to_string(), "payload_lost".to_owned())];
+    assert_eq!(dead, expected);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_spoilt_position_stops_commits_before_anything_is_acked() {
+    let bench = Bench::with_group().await;
+    let position = bench.stream.key().position(GROUP);
+    let worker = bench.project(quick("c"), Counting);
+    bench.numbers(0..500).await;
+    bench.settled().await;
+    bench.cmd::<()>(&format!("SET {position} nonsense")).await;
+    bench.numbers(500..1_000).await;
+    testkit::eventually(SOON, "commits are refused", async || {
+        (worker.metric("worker_redis_errors_total", "\"wrong_type\"") >= 2).then_some(())
+    })
+    .await;
+    let delivered = bench.rows().await.len();
+    assert!(delivered >= 100, "{delivered} pending: none is acked");
+    bench.cmd::<i64>(&format!("DEL {position}")).await;
+    bench.settled().await;
+    bench.assert_thousand_counted_once().await;
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_trimmed_entry_that_its_owner_still_holds_is_counted() {
+    let bench = Bench::with_group().await;
+    let ids = bench.append(3).await;
+    bench.deliver_to("a", 3).await;
+    bench.cmd::<i64>("XTRIM $stream MAXLEN 0").await;
+    let renewed = bench.stream.renew(GROUP, "a", &ids).await.unwrap();
+    assert_eq!((renewed.renewed, renewed.gone), (0, ids.clone()));
+    assert_eq!(bench.stream.ack(GROUP, &ids).await.unwrap(), 3, "the rows were left to their owner");
+}

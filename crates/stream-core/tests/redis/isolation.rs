@@ -1,0 +1,94 @@
+//! Suspects, which may be what kills processes, run alone among all consumers of a worker.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use stream_core::{Delivery, Outcome, WorkerSettings};
+use testkit::eventually;
+use tokio::sync::Semaphore;
+
+use crate::support::{Bench, GROUP, On, SOON, Seen, quick};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn pair() -> WorkerSettings {
+    WorkerSettings { consumers: vec!["c-0".into(), "c-1".into()], read_count: 5, ..quick("") }
+}
+
+#[tokio::test]
+async fn suspects_run_alone_in_the_whole_worker() {
+    let bench = Bench::with_group().await;
+    let suspects = bench.append(6).await;
+    bench.deliver_to("crashed", 6).await;
+    for id in &suspects {
+        bench.set_row("crashed", *id, 2, HOUR).await;
+    }
+    bench.append(300).await;
+    let seen = Seen::default();
+    let (log, running, overlaps) =
+        (seen.clone(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let overlapped = Arc::clone(&overlaps);
+    let worker = bench.run(
+        pair(),
+        On(move |delivery: Delivery| {
+            log.note(&delivery);
+            let (running, overlaps) = (Arc::clone(&running), Arc::clone(&overlapped));
+            async move {
+                // A suspect counts for a thousand: nobody starts or ends beside it.
+                let weight = if delivery.deliveries >= 3 { 1_000 } else { 1 };
+                let before = running.fetch_add(weight, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let after = running.fetch_sub(weight, Ordering::SeqCst) - weight;
+                if before >= 1_000 || after >= 1_000 || weight == 1_000 && (before > 0 || after > 0) {
+                    overlaps.fetch_add(1, Ordering::SeqCst);
+                }
+                Outcome::Ack
+            }
+        }),
+    );
+    seen.reaches(100).await;
+    bench.append(300).await;
+    bench.settled().await;
+    assert_eq!(overlaps.load(Ordering::SeqCst), 0);
+    assert_eq!(seen.all().iter().filter(|delivery| delivery.deliveries == 3).count(), 6);
+    assert_eq!(seen.all().len(), 606);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_drain_ends_while_a_suspect_waits_for_a_long_handler() {
+    let bench = Bench::with_group().await;
+    let suspect = bench.append(1).await[0];
+    bench.deliver_to("crashed", 1).await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let (log, permits) = (seen.clone(), Arc::clone(&gate));
+    let worker = bench.run(
+        WorkerSettings { drain_timeout: Duration::from_millis(500), claim_min_idle: HOUR / 2, ..pair() },
+        On(move |delivery: Delivery| {
+            log.note(&delivery);
+            let permits = Arc::clone(&permits);
+            async move {
+                permits.acquire().await.unwrap().forget();
+                Outcome::Ack
+            }
+        }),
+    );
+    let ordinary = bench.append(1).await[0];
+    seen.reaches(1).await;
+    bench.set_row("crashed", suspect, 2, HOUR).await;
+    eventually(SOON, "the suspect is claimed", async || {
+        bench.owners().await.iter().any(|row| row.0 == suspect && row.1 != "crashed").then_some(())
+    })
+    .await;
+    let report = worker.drain().await;
+    assert_eq!((report.released, report.abandoned), (1, 1));
+    assert_eq!(seen.ids(), [ordinary], "the suspect was not started beside it");
+    let rows = bench.owners().await;
+    assert!(rows.iter().any(|row| row.0 == suspect && row.2 == 2), "its delivery is not counted: {rows:?}");
+    assert_eq!(bench.stream.pending_summary(GROUP).await.unwrap().count, 2);
+}
