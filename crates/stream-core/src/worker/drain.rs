@@ -13,10 +13,6 @@ use crate::{PendingFilter, StreamId};
 /// How long acks under way may take beyond the drain timeout.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
 
-/// How long a drain with nothing else to do waits for the last read: the server has it by then, so that what it
-/// was handed shows in the pending list.
-const READ_GRACE: Duration = Duration::from_millis(100);
-
 /// Rows that an abandoned read may have been handed and that are looked for.
 const ORPHANS_MAX: usize = 10_000;
 
@@ -49,7 +45,6 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<
     let settings = Arc::clone(&engine.context.settings);
     let began = Instant::now();
     let deadline = began + settings.drain_timeout;
-    let grace = (began + READ_GRACE).min(deadline);
     let before: HashSet<StreamId> = engine.unsettled().into_iter().collect();
 
     // Never started, and not to be: read or claimed too late.
@@ -67,7 +62,8 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<
         }
         tokio::select! {
             biased;
-            () = sleep_until(if idle { grace } else { deadline }) => break,
+            // The last read comes to its end by itself, unless its BLOCK is longer than that.
+            () = sleep_until(deadline) => break,
             Some(result) = engine.background.join_next() => engine.on_background(result),
             Some(result) = engine.running.join_next() => engine.on_finished(result),
             entries = engine.incoming.recv(), if reading => match entries {
@@ -122,7 +118,7 @@ async fn accept_orphans<P: Process>(
         }
     };
     // Others are retries that wait, or rows that somebody has handed over.
-    let since_read = began.elapsed() + context.settings.block + READ_GRACE;
+    let since_read = began.elapsed() + context.settings.block + SETTLE_MAX;
     let orphans = rows.into_iter().filter(|row| row.deliveries == 1 && row.idle <= since_read);
     for id in orphans.map(|row| row.id).filter(|id| *id > engine.newest_read).collect::<Vec<_>>() {
         if engine.take_in(id) {
