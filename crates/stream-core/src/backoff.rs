@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Backoff {
     builder: ExponentialBuilder,
     delays: ExponentialBackoff,
-    failures: u32,
+    waited: bool,
 }
 
 impl Backoff {
@@ -20,12 +20,12 @@ impl Backoff {
             .with_max_delay(Duration::from_secs(5))
             .with_jitter()
             .without_max_times();
-        Self { builder, delays: builder.build(), failures: 0 }
+        Self { builder, delays: builder.build(), waited: false }
     }
 
     /// Waits before the next attempt; `false` if `stop` came first.
     pub(crate) async fn wait(&mut self, stop: &CancellationToken) -> bool {
-        self.failures = self.failures.saturating_add(1);
+        self.waited = true;
         let delay = self.delays.next().unwrap_or(Duration::from_secs(5));
         tokio::select! {
             () = stop.cancelled() => false,
@@ -33,16 +33,10 @@ impl Backoff {
         }
     }
 
-    /// Whether a failure at this point is the first of its series: the one worth a log line.
-    pub(crate) const fn is_first(&self) -> bool {
-        self.failures == 0
-    }
-
-    /// After a success. Returns the number of failures that it ended.
-    pub(crate) fn reset(&mut self) -> u32 {
-        if self.failures > 0 {
+    /// After a success: the next series starts with the shortest delay.
+    pub(crate) fn reset(&mut self) {
+        if std::mem::take(&mut self.waited) {
             self.delays = self.builder.build();
         }
-        std::mem::take(&mut self.failures)
     }
 }

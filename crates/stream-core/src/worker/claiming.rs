@@ -82,7 +82,7 @@ impl<P: Process> Engine<P> {
         result: Option<Result<Claimed, Error>>,
     ) {
         let result =
-            result.map(|result| self.claiming.job.end(&self.context, "claiming idle entries failed", result));
+            result.map(|result| self.claiming.job.end(&self.context, "claiming idle entries", result));
         let Some(Some(claimed)) = result else {
             self.claiming.job.cancel();
             self.permits.add_permits(reserved);

@@ -13,6 +13,7 @@ use super::{
     context::Context,
     drain::drain,
     engine::Engine,
+    failures::Failures,
     naming::keep_name,
     process::Process,
     reader::{ReadGate, Reader},
@@ -57,7 +58,7 @@ pub(super) async fn run_consumer<P: Process>(
 /// Waits for Redis, makes sure of the group, reserves the name. `None`: shut down meanwhile.
 async fn start(context: &Context, shutdown: &CancellationToken) -> Result<Option<NameLease>, NameError> {
     let holder = Holder::current(&context.settings.host, &context.settings.advertise);
-    let mut backoff = Backoff::new();
+    let (mut backoff, mut failures) = (Backoff::new(), Failures::default());
     loop {
         let attempt = async {
             context.restore_group(false).await?;
@@ -71,9 +72,7 @@ async fn start(context: &Context, shutdown: &CancellationToken) -> Result<Option
         match result {
             Ok(name) => return Ok(Some(name)),
             Err(NameError::Redis(error)) => {
-                if backoff.is_first() {
-                    context.report("cannot start consuming yet", &error);
-                }
+                context.failed(&mut failures, "starting to consume", &error);
                 if !backoff.wait(shutdown).await {
                     return Ok(None);
                 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{WorkerMetrics, WorkerSettings, isolation::Isolation};
+use tokio::time::Instant;
+
+use super::{WorkerMetrics, WorkerSettings, failures::Failures, isolation::Isolation};
 use crate::{Error, EventStream, StreamId};
 
 /// One consumer's stream, names, settings and metrics.
@@ -24,6 +26,24 @@ impl Context {
     pub(super) fn report(&self, doing: &'static str, error: &Error) {
         self.metrics.redis_error(error.kind());
         tracing::warn!(group = %self.group, consumer = %self.consumer, %error, "{doing}; trying again");
+    }
+
+    /// Counts a failure, and logs it if its series is due a line.
+    pub(super) fn failed(&self, series: &mut Failures, doing: &'static str, error: &Error) {
+        self.metrics.redis_error(error.kind());
+        if let Some(attempts) = series.failed(Instant::now()) {
+            tracing::warn!(
+                group = %self.group, consumer = %self.consumer, attempts, %error,
+                "{doing} failed; trying again"
+            );
+        }
+    }
+
+    /// Ends a series of failures, with a line if there was one.
+    pub(super) fn works(&self, series: &mut Failures, doing: &'static str) {
+        if let Some(attempts) = series.recovered() {
+            tracing::info!(group = %self.group, consumer = %self.consumer, attempts, "{doing} works again");
+        }
     }
 
     /// Creates the group where it left off. Harmless if it exists. `existed` says that it was known to.

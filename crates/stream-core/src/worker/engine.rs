@@ -218,7 +218,7 @@ impl<P: Process> Engine<P> {
             }
             Background::Renewed(result) => self.on_renewed(result),
             Background::PositionRecorded(result) => {
-                self.positioning.end(&self.context, "recording the group's position failed", result);
+                self.positioning.end(&self.context, "recording the group's position", result);
             }
         }
     }
@@ -252,7 +252,7 @@ impl<P: Process> Engine<P> {
     }
 
     fn on_renewed(&mut self, result: Result<Renewed, Error>) {
-        let renewed = self.renewing.end(&self.context, "renewing leases failed", result);
+        let renewed = self.renewing.end(&self.context, "renewing leases", result);
         if let Some(Renewed { gone, .. }) = renewed.filter(|renewed| !renewed.gone.is_empty()) {
             tracing::warn!(
                 group = %self.context.group, count = gone.len(), first = ?gone.first(),

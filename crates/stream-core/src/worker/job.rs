@@ -1,7 +1,5 @@
 //! [`Job`]: a kind of background work of which a consumer has at most one under way.
 
-use tokio::time::Instant;
-
 use super::{context::Context, failures::Failures};
 use crate::Error;
 
@@ -31,25 +29,17 @@ impl Job {
     pub(super) fn end<T>(
         &mut self,
         context: &Context,
-        failed: &'static str,
+        doing: &'static str,
         result: Result<T, Error>,
     ) -> Option<T> {
         self.running = false;
         match result {
             Ok(value) => {
-                if let Some(attempts) = self.failures.recovered() {
-                    tracing::info!(consumer = %context.consumer, attempts, "{failed}: works again");
-                }
+                context.works(&mut self.failures, doing);
                 Some(value)
             }
             Err(error) => {
-                context.metrics.redis_error(error.kind());
-                if let Some(attempts) = self.failures.failed(Instant::now()) {
-                    tracing::warn!(
-                        group = %context.group, consumer = %context.consumer, attempts, %error,
-                        "{failed}; trying again"
-                    );
-                }
+                context.failed(&mut self.failures, doing, &error);
                 None
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::context::Context;
+use super::{context::Context, failures::Failures};
 use crate::{BlockingConnection, Entry, ErrorKind, backoff::Backoff};
 
 /// When reading is allowed: the name is held, and the engine wants more.
@@ -44,7 +44,7 @@ impl Reader {
     /// Reads until `stop`, letting the read in progress come to its end. A drain that cannot wait for it
     /// aborts the task: the connection goes with it, so that the server hands it nothing more.
     pub(super) async fn run(mut self, batches: mpsc::Sender<Vec<Entry>>, stop: CancellationToken) {
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut failures) = (Backoff::new(), Failures::default());
         loop {
             tokio::select! {
                 biased;
@@ -68,10 +68,8 @@ impl Reader {
             }
             match self.read(reserved.num_permits()).await {
                 Ok(entries) => {
-                    let failures = backoff.reset();
-                    if failures > 0 {
-                        tracing::info!(consumer = %self.context.consumer, failures, "reading works again");
-                    }
+                    backoff.reset();
+                    self.context.works(&mut failures, "reading");
                     if entries.is_empty() {
                         continue;
                     }
@@ -85,7 +83,8 @@ impl Reader {
                 }
                 Err(error) => {
                     drop(reserved);
-                    self.recover(&error, &backoff).await;
+                    self.context.failed(&mut failures, "reading", &error);
+                    self.recover(&error).await;
                     if !backoff.wait(&stop).await {
                         return;
                     }
@@ -112,13 +111,8 @@ impl Reader {
         stream.read_new(&mut self.connection, group, consumer, count, settings.block).await
     }
 
-    /// Reports a failed read once a series, and recreates a group that is gone.
-    async fn recover(&self, error: &crate::Error, backoff: &Backoff) {
-        if backoff.is_first() {
-            self.context.report("reading failed", error);
-        } else {
-            self.context.metrics.redis_error(error.kind());
-        }
+    /// Recreates a group that is gone.
+    async fn recover(&self, error: &crate::Error) {
         if error.kind() == ErrorKind::NoGroup
             && let Err(error) = self.context.restore_group(true).await
         {

@@ -1,6 +1,5 @@
 //! Settling until answered: acks and dead letters are tried until Redis has replied to them.
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Delivery, context::Context, failures::Failures};
@@ -9,7 +8,7 @@ use crate::{DeadReason, Error, ErrorKind, SettledDead, StreamId, backoff::Backof
 /// Acks entries, trying until the server has answered: their leases are held meanwhile. Returns how many were
 /// this worker's to ack.
 pub(super) async fn ack_until_answered(context: &Context, ids: &[StreamId]) -> usize {
-    let answer = until_answered(context, "an ack", || context.stream.ack(&context.group, ids)).await;
+    let answer = until_answered(context, "acking", || context.stream.ack(&context.group, ids)).await;
     match answer {
         // An earlier attempt has acked what this one did not find.
         Some(Answer { maybe_applied: true, .. }) => ids.len(),
@@ -27,7 +26,7 @@ pub(super) async fn bury_until_answered(
 ) -> SettledDead {
     let Context { stream, group, consumer, .. } = context;
     let bury = || stream.dead_letter(group, consumer, delivery.id, reason, message, &delivery.fields);
-    match until_answered(context, "a dead letter", bury).await {
+    match until_answered(context, "dead-lettering", bury).await {
         Some(Answer { value: SettledDead::NotPending, maybe_applied: true }) => SettledDead::Moved,
         Some(Answer { value, .. }) => value,
         None => SettledDead::NotPending,
@@ -45,7 +44,7 @@ struct Answer<T> {
 /// whatever the recreated group delivers again comes back by itself.
 async fn until_answered<T, F: Future<Output = Result<T, Error>>>(
     context: &Context,
-    what: &'static str,
+    doing: &'static str,
     mut operation: impl FnMut() -> F,
 ) -> Option<Answer<T>> {
     let mut backoff = Backoff::new();
@@ -56,23 +55,16 @@ async fn until_answered<T, F: Future<Output = Result<T, Error>>>(
     loop {
         match operation().await {
             Ok(value) => {
-                if let Some(attempts) = failures.recovered() {
-                    tracing::info!(group = %context.group, consumer = %context.consumer, attempts, "{what} works again");
-                }
+                context.works(&mut failures, doing);
                 return Some(Answer { value, maybe_applied });
             }
             Err(error) => {
-                context.metrics.redis_error(error.kind());
                 if error.kind() == ErrorKind::NoGroup {
+                    context.metrics.redis_error(error.kind());
                     return None;
                 }
                 maybe_applied |= error.may_have_been_applied();
-                if let Some(attempts) = failures.failed(Instant::now()) {
-                    tracing::warn!(
-                        group = %context.group, consumer = %context.consumer, attempts, %error,
-                        "{what} failed; trying again"
-                    );
-                }
+                context.failed(&mut failures, doing, &error);
             }
         }
         backoff.wait(&never).await;
