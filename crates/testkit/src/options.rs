@@ -6,12 +6,19 @@ use crate::{process::StartError, server::RedisServer};
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing runs until `start` is called"]
 pub struct RedisOptions {
+    program: Option<String>,
     append_only: bool,
     max_memory_bytes: Option<u64>,
     extra_args: Vec<String>,
 }
 
 impl RedisOptions {
+    /// The server's program, whatever `REDIS_SERVER_BIN` says.
+    pub fn program(mut self, path: impl Into<String>) -> Self {
+        self.program = Some(path.into());
+        self
+    }
+
     /// Whether writes survive [`RedisServer::kill`]: an append-only file, synced before each reply
     /// (`appendfsync always`). Off by default.
     pub fn append_only(mut self, on: bool) -> Self {
@@ -49,6 +56,10 @@ impl RedisOptions {
     /// Like [`RedisOptions::start`], for tests that expect it to fail.
     pub async fn try_start(self) -> Result<RedisServer, StartError> {
         RedisServer::launch(self).await
+    }
+
+    pub(crate) fn configured_program(&self) -> Option<&str> {
+        self.program.as_deref()
     }
 
     /// The server's arguments, except for its port and directory.

@@ -119,7 +119,8 @@ impl Drop for RedisProcess {
 }
 
 fn spawn(options: &RedisOptions, port: u16, dir: &Path) -> Result<Child, StartError> {
-    let bin = env::var(BIN_VARIABLE).unwrap_or_else(|_| "redis-server".to_owned());
+    let configured = options.configured_program().map(str::to_owned).or_else(|| env::var(BIN_VARIABLE).ok());
+    let bin = configured.unwrap_or_else(|| "redis-server".to_owned());
     let log = File::options().create(true).append(true).open(log_path(dir)).map_err(StartError::Directory)?;
     let errors = log.try_clone().map_err(StartError::Directory)?;
     Command::new(&bin)

@@ -2,7 +2,6 @@
 
 use std::{
     net::TcpListener,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -77,23 +76,10 @@ fn free_ports_can_be_bound_and_are_no_source_ports() {
     }
 }
 
-/// Run by the next test in a process of its own, whose environment can be set safely.
 #[tokio::test]
-#[ignore = "run by a_missing_program_says_how_to_install_it"]
-async fn missing_program() {
-    let error = RedisServer::builder().try_start().await.expect_err("there is no such program");
-    println!("{error}");
-}
-
-#[test]
-fn a_missing_program_says_how_to_install_it() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "missing_program", "--nocapture"])
-        .env("REDIS_SERVER_BIN", "/nowhere/redis-server")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
+async fn a_missing_program_says_how_to_install_it() {
+    let options = RedisServer::builder().program("/nowhere/redis-server");
+    let text = options.try_start().await.expect_err("there is no such program").to_string();
     assert!(text.contains("cannot run `/nowhere/redis-server`: No such file"), "{text}");
     assert!(text.contains("apt-get install redis-server"), "{text}");
     assert!(text.contains("REDIS_SERVER_BIN"), "{text}");
