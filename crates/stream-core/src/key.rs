@@ -18,6 +18,8 @@ use std::{fmt, sync::Arc};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct StreamKey {
     key: Arc<str>,
+    /// What every other key is derived from: the key itself, or for a redrive stream the one it belongs to.
+    base: Arc<str>,
     tagged: bool,
 }
 
@@ -48,7 +50,8 @@ impl StreamKey {
         if !tagged && key.contains(['{', '}']) {
             return Err(StreamKeyError::BadHashTag(key.to_owned()));
         }
-        Ok(Self { key: key.into(), tagged })
+        let key: Arc<str> = key.into();
+        Ok(Self { base: Arc::clone(&key), key, tagged })
     }
 
     /// The stream's own key.
@@ -58,12 +61,25 @@ impl StreamKey {
 
     /// The key `suffix` of this stream, in the stream's slot.
     pub fn with_suffix(&self, suffix: &str) -> String {
-        if self.tagged { format!("{}:{suffix}", self.key) } else { format!("{{{}}}:{suffix}", self.key) }
+        if self.tagged { format!("{}:{suffix}", self.base) } else { format!("{{{}}}:{suffix}", self.base) }
     }
 
     /// The dead letters of a group: a stream.
     pub fn dead_letters(&self, group: &str) -> String {
         self.with_suffix(&format!("dlq:{group}"))
+    }
+
+    /// The stream of dead letters that were sent back to a group. Its other keys are this stream's: the same
+    /// dead letters, the same leases.
+    #[must_use]
+    pub fn redrive(&self, group: &str) -> Self {
+        let key = self.with_suffix(&format!("redrive:{group}")).into();
+        Self { key, base: Arc::clone(&self.base), tagged: self.tagged }
+    }
+
+    /// Whether this is the redrive stream of a group.
+    pub fn is_redrive(&self) -> bool {
+        self.key != self.base
     }
 
     /// The group's recorded low watermark, a stream ID below which everything is settled: a string.
@@ -121,6 +137,17 @@ mod tests {
             assert!(matches!(StreamKey::new(key), Err(StreamKeyError::BadHashTag(_))), "{key}");
         }
         assert_eq!(StreamKey::new(""), Err(StreamKeyError::Empty));
+    }
+
+    #[test]
+    fn a_redrive_stream_shares_the_keys_of_its_stream() {
+        for (key, redrive) in [("orders", "{orders}:redrive:g"), ("a:{t}", "a:{t}:redrive:g")] {
+            let stream = StreamKey::new(key).unwrap();
+            let back = stream.redrive("g");
+            assert_eq!(back.as_str(), redrive);
+            assert_eq!(back.dead_letters("g"), stream.dead_letters("g"));
+            assert!(back.is_redrive() && !stream.is_redrive());
+        }
     }
 
     #[test]

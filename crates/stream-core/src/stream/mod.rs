@@ -50,6 +50,12 @@ impl EventStream {
         self
     }
 
+    /// The stream of dead letters that were sent back to `group`, over the same connection. Nothing caps its length.
+    #[must_use]
+    pub fn redrive(&self, group: &str) -> Self {
+        Self { connection: self.connection.clone(), key: self.key.redrive(group), max_len: None }
+    }
+
     /// The stream's key.
     pub const fn key(&self) -> &StreamKey {
         &self.key
