@@ -26,6 +26,12 @@ impl Fields {
         self.0.iter().find_map(|(field, value)| (field == name.as_bytes()).then_some(value))
     }
 
+    /// The fields after the first `count`.
+    pub(crate) fn without_first(mut self, count: usize) -> Self {
+        self.0.drain(..count.min(self.0.len()));
+        self
+    }
+
     /// Every pair, in the order it was written.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.iter().map(|(field, value)| (&field[..], &value[..]))

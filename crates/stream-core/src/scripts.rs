@@ -11,6 +11,7 @@ macro_rules! script {
     };
 }
 
+pub(crate) static ACK_REDRIVEN: LazyLock<Script> = script!("ack_redriven.lua");
 pub(crate) static CLAIM: LazyLock<Script> = script!("lib.lua", "claim.lua");
 pub(crate) static HANDOVER: LazyLock<Script> = script!("lib.lua", "handover.lua");
 pub(crate) static RENEW: LazyLock<Script> = script!("renew.lua");

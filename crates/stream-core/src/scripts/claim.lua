@@ -42,8 +42,8 @@ if wrong and #entries == 0 then return wrong end
 for _, each in ipairs(wrong and {} or doomed) do
   local id, owner, deliveries = each.row[1], each.row[2], each.row[4]
   if each.gone then
-    record_lost(dlq, group, each.row)
-    redis.call('XACK', stream, group, id)
+    record_lost(stream, dlq, group, each.row)
+    settle(stream, dlq, group, id)
     lost[#lost + 1] = id
   elseif dead_letter(stream, dlq, group, owner, id, deliveries, 'max_deliveries',
     'delivered ' .. deliveries .. ' times and never settled') == 'moved' then

@@ -17,5 +17,6 @@ if peer ~= '' then
 end
 if redis.call('XPENDING', stream, group, '-', '+', 1, dead)[1] then return {moved, 0, lost} end
 redis.call('XGROUP', 'DELCONSUMER', stream, group, dead)
-redis.call('HDEL', KEYS[5], group .. '/' .. dead)
+-- The redrive stream comes first; the consumer is gone when it has left the stream itself.
+if not is_redrive(stream, dlq, group) then redis.call('HDEL', KEYS[5], group .. '/' .. dead) end
 return {moved, 1, lost}

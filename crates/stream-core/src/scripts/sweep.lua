@@ -17,8 +17,8 @@ local dead, lost, oversize = {}, {}, {}
 for _, row in ipairs(rows) do
   local id, owner, deliveries = row[1], row[2], row[4]
   if below_first(id) then
-    record_lost(dlq, group, row)
-    redis.call('XACK', stream, group, id)
+    record_lost(stream, dlq, group, row)
+    settle(stream, dlq, group, id)
     lost[#lost + 1] = id
   elseif deliveries >= max_deliveries then
     local outcome = dead_letter(stream, dlq, group, owner, id, deliveries, 'max_deliveries',

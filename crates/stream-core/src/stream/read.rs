@@ -28,6 +28,15 @@ impl EventStream {
         Ok(reply.0.entries)
     }
 
+    /// Reads entries that the group has delivered to nobody yet, without waiting for any (XREADGROUP).
+    pub async fn read_now(&self, group: &str, consumer: &str, count: usize) -> Result<Vec<Entry>, Error> {
+        let mut cmd = redis::cmd("XREADGROUP");
+        cmd.arg("GROUP").arg(group).arg(consumer).arg("COUNT").arg(count);
+        cmd.arg("STREAMS").arg(self.key.as_str()).arg(">");
+        let reply: ReadReply = self.connection.query("XREADGROUP", &cmd).await?;
+        Ok(reply.0.entries)
+    }
+
     /// Reads a page of the consumer's own pending entries after `after` (`XREADGROUP` with an ID), the way
     /// back in for a consumer that restarts. Counts as a delivery of each.
     ///

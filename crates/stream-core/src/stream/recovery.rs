@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, ParsingError, Value};
 
-use super::{DeadReason, EventStream};
+use super::{DeadReason, EventStream, Redriven};
 use crate::{
     Entry, Error, Fields, StreamId,
     reply::{
@@ -257,9 +257,11 @@ impl EventStream {
                 Some(entry) => (DeadReason::MaxDeliveries, entry.fields),
                 None => (DeadReason::PayloadLost, Fields::default()),
             };
+            let (redriven, fields) =
+                if self.key.is_redrive() { Redriven::split(fields) } else { (None, fields) };
             let message = format!("delivered {} times and never settled", row.deliveries);
-            self.dead_letter_wide(group, &row.owner, row.id, row.deliveries, reason, &message, &fields)
-                .await?;
+            let id = (row.id, redriven);
+            self.dead_letter_wide(group, &row.owner, id, row.deliveries, reason, &message, &fields).await?;
             buried.push(row.id);
         }
         Ok(buried)

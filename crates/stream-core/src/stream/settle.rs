@@ -2,7 +2,7 @@
 
 use redis::{FromRedisValue, ParsingError, Value};
 
-use super::EventStream;
+use super::{EventStream, Redriven};
 use crate::{
     Error, Fields, StreamId,
     reply::{take_ids, take_int, take_tuple},
@@ -77,9 +77,21 @@ fn bounded(message: &str) -> &str {
 }
 
 impl EventStream {
+    /// Settles entries that were handled, in one step: acks them (XACK), and in a redrive stream, which nobody else
+    /// reads, deletes them too (XDEL). Returns how many were pending.
+    pub async fn settle(&self, group: &str, ids: &[StreamId]) -> Result<u64, Error> {
+        if ids.is_empty() || !self.key.is_redrive() {
+            return self.ack(group, ids).await;
+        }
+        let mut script = scripts::ACK_REDRIVEN.prepare_invoke();
+        script.key(self.key.as_str()).arg(group).arg(ids);
+        self.connection.invoke("settle", &script).await
+    }
+
     /// Moves a pending entry of `consumer` to the group's dead letters and acks it, in one step. The
     /// original fields follow the `_dl_…` ones byte for byte. Nothing happens if it is not the consumer's
-    /// any more. `fields` are used only for an entry too wide for a script.
+    /// any more. `fields`, the original ones, are used only for an entry too wide for a script. In a redrive stream
+    /// `id` is the entry's there; the dead letter tells the original ID, and the entry is deleted.
     pub async fn dead_letter(
         &self,
         group: &str,
@@ -97,21 +109,25 @@ impl EventStream {
             "not_pending" => Ok(SettledDead::NotPending),
             "not_owner" => Ok(SettledDead::NotOwner),
             "oversize" => {
-                self.dead_letter_wide(group, consumer, id, deliveries, reason, message, fields).await?;
+                // The original's ID is what the entry itself says.
+                let entry = if self.key.is_redrive() { self.get(id).await? } else { None };
+                let redriven = entry.and_then(|entry| Redriven::split(entry.fields).0);
+                self.dead_letter_wide(group, consumer, (id, redriven), deliveries, reason, message, fields)
+                    .await?;
                 Ok(SettledDead::Moved)
             }
             _ => Ok(SettledDead::Moved),
         }
     }
 
-    /// Dead-letters an entry with more fields than a script can pass on: the same two commands as a
+    /// Dead-letters an entry with more fields than a script can pass on: the same commands as a
     /// transaction. The owner cannot be checked in it; at worst two dead letters tell of one entry.
     #[expect(clippy::too_many_arguments, reason = "each is a field of the dead letter")]
     pub(super) async fn dead_letter_wide(
         &self,
         group: &str,
         consumer: &str,
-        id: StreamId,
+        (id, redriven): (StreamId, Option<Redriven>),
         deliveries: u64,
         reason: DeadReason,
         message: &str,
@@ -119,9 +135,18 @@ impl EventStream {
     ) -> Result<(), Error> {
         let mut append = redis::cmd("XADD");
         append.arg(self.key.dead_letters(group)).arg("*");
-        append.arg("_dl_id").arg(id).arg("_dl_group").arg(group).arg("_dl_consumer").arg(consumer);
+        append
+            .arg("_dl_id")
+            .arg(redriven.map_or(id, |redriven| redriven.id))
+            .arg("_dl_group")
+            .arg(group)
+            .arg("_dl_consumer")
+            .arg(consumer);
         append.arg("_dl_deliveries").arg(deliveries).arg("_dl_reason").arg(reason.label());
         append.arg("_dl_error").arg(bounded(message)).arg("_dl_time_ms").arg(unix_ms());
+        if let Some(redriven) = redriven.filter(|redriven| redriven.count > 0) {
+            append.arg("_dl_redrives").arg(redriven.count);
+        }
         for (field, value) in fields.iter() {
             append.arg(field).arg(value);
         }
@@ -129,6 +154,11 @@ impl EventStream {
         ack.arg(self.key.as_str()).arg(group).arg(id);
         let mut transaction = redis::pipe();
         transaction.atomic().add_command(append).add_command(ack);
+        if self.key.is_redrive() {
+            let mut delete = redis::cmd("XDEL");
+            delete.arg(self.key.as_str()).arg(id);
+            transaction.add_command(delete);
+        }
         self.connection.pipeline::<Value>("dead-letter", &transaction).await.map(drop)
     }
 

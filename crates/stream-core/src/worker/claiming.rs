@@ -118,10 +118,8 @@ impl<P: Process> Engine<P> {
         }
     }
 
-    /// The next claim comes after the interval, a quarter more or less, so that consumers spread out.
     fn schedule_claim(&mut self) {
-        let jitter = 0.75 + fastrand::f64() / 2.0;
-        self.claiming.next = Instant::now() + self.context.settings.claim_interval.mul_f64(jitter);
+        self.claiming.next = Instant::now() + self.context.settings.claim_interval_jittered();
     }
 }
 
@@ -160,6 +158,10 @@ async fn claim_page(
         owner: own.then_some(&*context.consumer),
     };
     let result = context.stream.claim_idle(&request).await;
+    if context.is_redrive() && matches!(&result, Err(error) if error.kind() == ErrorKind::NoGroup) {
+        // Nothing has been sent back yet.
+        return Ok(Claimed::default());
+    }
     // The reader would find out too, but while a consumer takes over its own entries it does not read.
     if let Err(error) = &result
         && error.kind() == ErrorKind::NoGroup

@@ -12,11 +12,11 @@ use super::{
     DrainReport,
     context::Context,
     drain::drain,
-    engine::Engine,
+    engine::{Engine, propagate_panic},
     failures::Failures,
     naming::keep_name,
     process::Process,
-    reader::{ReadGate, Reader},
+    reader::{ReadGate, Reader, Source},
 };
 use crate::{Connector, ErrorKind, Holder, NameError, NameLease, backoff::Backoff};
 
@@ -29,30 +29,51 @@ pub(super) async fn run_consumer<P: Process>(
     shutdown: CancellationToken,
 ) -> Result<DrainReport, NameError> {
     let Some(name) = start(&context, &shutdown).await? else { return Ok(DrainReport::default()) };
-    let settings = &context.settings;
-    let stop_reading = CancellationToken::new();
     let stop_keeping = CancellationToken::new();
     let (held, name_held) = watch::channel(true);
+    let connection = connector.blocking(context.settings.block)?;
+    let redrive = Arc::new(context.redrive());
+
+    let mut keeper = JoinSet::new();
+    keeper.spawn(keep_name(Arc::clone(&context), name.clone(), held, ready, stop_keeping.clone()));
+    let mut streams = JoinSet::new();
+    for (context, source) in
+        [(Arc::clone(&context), Source::Blocking(connection)), (Arc::clone(&redrive), Source::Polling)]
+    {
+        let (process, name_held) = (Arc::clone(&process), name_held.clone());
+        streams.spawn(consume(context, source, process, name_held, shutdown.clone()));
+    }
+    let mut report = DrainReport::default();
+    while let Some(result) = streams.join_next().await {
+        report = report.plus(result.map_err(propagate_panic).unwrap_or_default());
+    }
+    stop_keeping.cancel();
+    keeper.join_all().await;
+    leave(&context, &redrive, &name, &report).await;
+    Ok(report)
+}
+
+/// Consumes one stream until `shutdown`, then drains.
+async fn consume<P: Process>(
+    context: Arc<Context>,
+    source: Source,
+    process: Arc<P>,
+    name_held: watch::Receiver<bool>,
+    shutdown: CancellationToken,
+) -> DrainReport {
+    let stop_reading = CancellationToken::new();
     let (reading, engine_reads) = watch::channel(false);
     let (batches, incoming) = mpsc::channel(2);
-    let permits = Arc::new(Semaphore::new(settings.max_in_flight.max(1)));
-    let connection = connector.blocking(settings.block)?;
-
-    let mut helpers = JoinSet::new();
-    helpers.spawn(keep_name(Arc::clone(&context), name.clone(), held, ready, stop_keeping.clone()));
+    let permits = Arc::new(Semaphore::new(context.settings.max_in_flight.max(1)));
     let gate = ReadGate { name_held: name_held.clone(), engine_reads };
-    let reader = Reader { context: Arc::clone(&context), connection, permits: Arc::clone(&permits), gate };
+    let reader = Reader { context: Arc::clone(&context), source, permits: Arc::clone(&permits), gate };
     let reader = tokio::spawn(reader.run(batches, stop_reading.clone()));
 
-    let mut engine = Engine::new(Arc::clone(&context), process, permits, reading, name_held, incoming);
+    let mut engine = Engine::new(context, process, permits, reading, name_held, incoming);
     engine.run(&shutdown).await;
 
     stop_reading.cancel();
-    let report = drain(engine, reader).await;
-    stop_keeping.cancel();
-    helpers.join_all().await;
-    leave(&context, &name, &report).await;
-    Ok(report)
+    drain(engine, reader).await
 }
 
 /// Waits for Redis, makes sure of the group, reserves the name. `None`: shut down meanwhile.
@@ -84,16 +105,9 @@ async fn start(context: &Context, shutdown: &CancellationToken) -> Result<Option
 
 /// The last steps: delete the consumer if it has nothing left, and give the name up. Failures only delay
 /// others: the lease runs out by itself and the reaper finds the consumer.
-async fn leave(context: &Context, name: &NameLease, report: &DrainReport) {
-    let deleted = match context.stream.delete_idle_consumer(&context.group, &context.consumer).await {
-        Ok(deleted) => deleted,
-        Err(error) if error.kind() == ErrorKind::NoGroup => true,
-        Err(error) => {
-            context.metrics.redis_error(error.kind());
-            tracing::warn!(consumer = %context.consumer, %error, "could not delete the consumer; the reaper will");
-            false
-        }
-    };
+async fn leave(context: &Context, redrive: &Context, name: &NameLease, report: &DrainReport) {
+    let (here, there) = (delete_idle(context).await, delete_idle(redrive).await);
+    let deleted = here && there;
     if let Err(error) = name.release(deleted).await {
         context.metrics.redis_error(error.kind());
         tracing::warn!(consumer = %context.consumer, %error, "could not release the name; its lease runs out");
@@ -102,4 +116,17 @@ async fn leave(context: &Context, name: &NameLease, report: &DrainReport) {
         group = %context.group, consumer = %context.consumer, finished = report.finished,
         released = report.released, abandoned = report.abandoned, deleted, "consumer drained"
     );
+}
+
+/// Deletes the consumer in one stream if it has nothing pending there. Whether it is gone.
+async fn delete_idle(context: &Context) -> bool {
+    match context.stream.delete_idle_consumer(&context.group, &context.consumer).await {
+        Ok(deleted) => deleted,
+        Err(error) if error.kind() == ErrorKind::NoGroup => true,
+        Err(error) => {
+            context.metrics.redis_error(error.kind());
+            tracing::warn!(consumer = %context.consumer, %error, "could not delete the consumer; the reaper will");
+            false
+        }
+    }
 }

@@ -22,6 +22,25 @@ pub(super) struct Context {
 }
 
 impl Context {
+    /// The same consumer of the same group, for the stream of entries that were sent back to it. A stream of exceptions:
+    /// small bounds will do.
+    pub(super) fn redrive(&self) -> Self {
+        Self {
+            stream: self.stream.redrive(&self.group),
+            group: Arc::clone(&self.group),
+            consumer: Arc::clone(&self.consumer),
+            settings: Arc::new(self.settings.redrive()),
+            metrics: self.metrics.clone(),
+            isolation: self.isolation.clone(),
+            records_position: false,
+        }
+    }
+
+    /// Whether this is the consumer's part in a redrive stream, which exists only once something has been redriven.
+    pub(super) fn is_redrive(&self) -> bool {
+        self.stream.key().is_redrive()
+    }
+
     /// Counts and logs a failed Redis operation of this consumer.
     pub(super) fn report(&self, doing: &'static str, error: &Error) {
         self.metrics.redis_error(error.kind());

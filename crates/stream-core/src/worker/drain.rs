@@ -49,12 +49,12 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<
 
     // Never started, and not to be: read or claimed too late.
     let mut unstarted: HashSet<StreamId> =
-        engine.queue.take_all().iter().map(|delivery| delivery.id).collect();
+        engine.queue.take_all().iter().map(|delivery| delivery.row).collect();
     let mut renew_tick = tokio::time::interval(settings.renew_interval());
     let mut reading = true;
     loop {
         // Entries let go by a finished one, or claimed meanwhile, are not started either.
-        unstarted.extend(engine.queue.take_all().iter().map(|delivery| delivery.id));
+        unstarted.extend(engine.queue.take_all().iter().map(|delivery| delivery.row));
         engine.flush_acks();
         let idle = engine.running.is_empty() && !engine.is_settling();
         if idle && !reading {

@@ -23,7 +23,7 @@ use super::{
     process::{Finished, Process},
     queue::ReadyQueue,
 };
-use crate::{Claimed, Entry, Error, Renewed, SettledDead, StreamId};
+use crate::{Claimed, Entry, Error, Renewed, SettledDead, StreamId, stream::Redriven};
 
 /// How often a consumer logs an entry that is to be tried again.
 const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -173,7 +173,14 @@ impl<P: Process> Engine<P> {
     pub(super) fn delivery(&self, entry: Entry, deliveries: u64) -> Delivery {
         let Context { group, consumer, .. } = &*self.context;
         let (group, consumer) = (Arc::clone(group), Arc::clone(consumer));
-        Delivery { id: entry.id, fields: entry.fields, deliveries, group, consumer }
+        let row = entry.id;
+        let (id, fields) = if self.context.is_redrive() {
+            let (redriven, fields) = Redriven::split(entry.fields);
+            (redriven.map_or(row, |redriven| redriven.id), fields)
+        } else {
+            (row, entry.fields)
+        };
+        Delivery { id, fields, deliveries, group, consumer, row }
     }
 
     /// Starts what may be started. A suspect comes after everything that this consumer had ready, and waits for
@@ -189,11 +196,12 @@ impl<P: Process> Engine<P> {
             if self.suspect.as_ref().is_some_and(Suspect::may_run)
                 && let Some(delivery) = self.queue.take_suspect()
             {
-                self.running.spawn(Arc::clone(&self.process).run(vec![delivery]));
+                self.running.spawn(Arc::clone(&self.process).run(Arc::clone(&self.context), vec![delivery]));
             }
             return;
         }
-        while self.running.len() < self.process.runs_max() && self.queue.is_ready() {
+        let runs_max = self.process.runs_max().min(self.context.settings.concurrency.max(1));
+        while self.running.len() < runs_max && self.queue.is_ready() {
             if self.busy.is_none() {
                 self.busy = isolation.enter();
             }
@@ -201,7 +209,7 @@ impl<P: Process> Engine<P> {
                 break;
             }
             let batch = self.queue.take(self.process.batch_max());
-            self.running.spawn(Arc::clone(&self.process).run(batch));
+            self.running.spawn(Arc::clone(&self.process).run(Arc::clone(&self.context), batch));
         }
     }
 

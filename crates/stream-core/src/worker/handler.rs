@@ -42,7 +42,7 @@ pub enum Outcome {
 /// One entry, handed to a consumer.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The entry's ID. The key for everything that must happen once.
+    /// The entry's ID, the original one also when it was redriven. The key for everything that must happen once.
     pub id: StreamId,
     /// Its fields.
     pub fields: Fields,
@@ -52,6 +52,8 @@ pub struct Delivery {
     pub group: Arc<str>,
     /// The consumer it was delivered to.
     pub consumer: Arc<str>,
+    /// Its ID in the stream it was read from, by which it is settled: for a redriven entry not the original one.
+    pub(crate) row: StreamId,
 }
 
 impl Delivery {

@@ -5,7 +5,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use super::{Delivery, Handler, Outcome, WorkerMetrics};
+use super::{Delivery, Handler, Outcome, WorkerMetrics, context::Context};
 use crate::DeadReason;
 
 /// What the engine has to do about a finished delivery.
@@ -40,8 +40,12 @@ pub(super) trait Process: Send + Sync + 'static {
     fn batch_max(&self) -> usize;
     /// Runs at the same time at most.
     fn runs_max(&self) -> usize;
-    /// Handles a batch. Its future may be dropped when a drain overruns.
-    fn run(self: Arc<Self>, batch: Vec<Delivery>) -> impl Future<Output = Vec<Finished>> + Send;
+    /// Handles a batch of the stream that `context` knows. Its future may be dropped when a drain overruns.
+    fn run(
+        self: Arc<Self>,
+        context: Arc<Context>,
+        batch: Vec<Delivery>,
+    ) -> impl Future<Output = Vec<Finished>> + Send;
 }
 
 /// Runs a [`Handler`] for each delivery.
@@ -62,7 +66,7 @@ impl<H: Handler> Process for HandlerProcess<H> {
         self.concurrency
     }
 
-    async fn run(self: Arc<Self>, batch: Vec<Delivery>) -> Vec<Finished> {
+    async fn run(self: Arc<Self>, _: Arc<Context>, batch: Vec<Delivery>) -> Vec<Finished> {
         let mut finished = Vec::with_capacity(batch.len());
         for delivery in batch {
             let started = Instant::now();

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Delivery, WorkerMetrics,
+    context::Context,
     failures::Failures,
     process::{Finished, Process, Verdict, panic_text},
 };
 use crate::{
-    DeadReason, EventStream,
+    DeadReason,
     backoff::Backoff,
     commit::{CommitBatch, Committed},
 };
@@ -42,8 +43,6 @@ pub struct Rejection {
 #[derive(Debug)]
 pub(super) struct ProjectionProcess<P> {
     pub(super) projection: P,
-    pub(super) stream: EventStream,
-    pub(super) group: Arc<str>,
     pub(super) batch_max: usize,
     pub(super) metrics: WorkerMetrics,
 }
@@ -58,10 +57,10 @@ impl<P: Projection> Process for ProjectionProcess<P> {
         1
     }
 
-    async fn run(self: Arc<Self>, batch: Vec<Delivery>) -> Vec<Finished> {
+    async fn run(self: Arc<Self>, context: Arc<Context>, batch: Vec<Delivery>) -> Vec<Finished> {
         let started = Instant::now();
         let mut finished = Vec::with_capacity(batch.len());
-        let mut commit = CommitBatch::new(self.stream.key().clone());
+        let mut commit = CommitBatch::new(context.stream.key().clone());
         let mut included = Vec::with_capacity(batch.len());
         for delivery in batch {
             match self.include(&mut commit, &delivery) {
@@ -69,7 +68,7 @@ impl<P: Projection> Process for ProjectionProcess<P> {
                 Err(verdict) => finished.push(Finished { delivery, verdict }),
             }
         }
-        match self.commit(&commit).await {
+        match self.commit(&context, &commit).await {
             Committed::Applied { not_pending } => {
                 let verdicts = included.into_iter().enumerate().map(|(at, delivery)| {
                     let verdict =
@@ -78,7 +77,9 @@ impl<P: Projection> Process for ProjectionProcess<P> {
                 });
                 finished.extend(verdicts);
             }
-            Committed::Overflow(message) => self.commit_one_by_one(included, message, &mut finished).await,
+            Committed::Overflow(message) => {
+                self.commit_one_by_one(&context, included, message, &mut finished).await
+            }
         }
         self.metrics.handler_seconds.observe(started.elapsed().as_secs_f64());
         finished
@@ -88,7 +89,7 @@ impl<P: Projection> Process for ProjectionProcess<P> {
 impl<P: Projection> ProjectionProcess<P> {
     /// Adds an entry and its effects to a commit; an entry that cannot be projected is left out of it.
     fn include(&self, commit: &mut CommitBatch, delivery: &Delivery) -> Result<(), Verdict> {
-        let project = || commit.add(delivery.id, |effects| self.projection.project(delivery, effects));
+        let project = || commit.add(delivery.row, |effects| self.projection.project(delivery, effects));
         match catch_unwind(AssertUnwindSafe(project)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(rejection)) => {
@@ -103,16 +104,16 @@ impl<P: Projection> ProjectionProcess<P> {
     }
 
     /// Commits until the server has answered. The batch stays in flight, its leases renewed, meanwhile.
-    async fn commit(&self, commit: &CommitBatch) -> Committed {
+    async fn commit(&self, context: &Context, commit: &CommitBatch) -> Committed {
         let mut backoff = Backoff::new();
         let mut failures = Failures::default();
         let mut maybe_applied = false;
         let never = CancellationToken::new();
         loop {
-            match self.stream.commit(&self.group, commit).await {
+            match context.stream.commit(&context.group, commit).await {
                 Ok(committed) => {
                     if let Some(attempts) = failures.recovered() {
-                        tracing::info!(group = %self.group, attempts, "commits work again");
+                        tracing::info!(group = %context.group, attempts, "commits work again");
                     }
                     return match committed {
                         // What is not pending any more was acked by the attempt whose answer did not arrive.
@@ -126,7 +127,7 @@ impl<P: Projection> ProjectionProcess<P> {
                     self.metrics.redis_error(error.kind());
                     maybe_applied |= error.may_have_been_applied();
                     if let Some(attempts) = failures.failed(Instant::now()) {
-                        tracing::warn!(group = %self.group, attempts, %error, "a commit failed; trying again");
+                        tracing::warn!(group = %context.group, attempts, %error, "a commit failed; trying again");
                     }
                 }
             }
@@ -135,7 +136,13 @@ impl<P: Projection> ProjectionProcess<P> {
     }
 
     /// Finds the entry that would overflow a counter: it is dead-lettered, the others are applied.
-    async fn commit_one_by_one(&self, batch: Vec<Delivery>, message: String, finished: &mut Vec<Finished>) {
+    async fn commit_one_by_one(
+        &self,
+        context: &Context,
+        batch: Vec<Delivery>,
+        message: String,
+        finished: &mut Vec<Finished>,
+    ) {
         let alone = batch.len() == 1;
         for delivery in batch {
             if alone {
@@ -143,10 +150,10 @@ impl<P: Projection> ProjectionProcess<P> {
                 finished.push(Finished { delivery, verdict });
                 continue;
             }
-            let mut commit = CommitBatch::new(self.stream.key().clone());
+            let mut commit = CommitBatch::new(context.stream.key().clone());
             let verdict = match self.include(&mut commit, &delivery) {
                 Err(verdict) => verdict,
-                Ok(()) => match self.commit(&commit).await {
+                Ok(()) => match self.commit(context, &commit).await {
                     Committed::Applied { not_pending } if not_pending.is_empty() => Verdict::Committed,
                     Committed::Applied { .. } => Verdict::NotPending,
                     Committed::Overflow(message) => Verdict::Dead { reason: DeadReason::Poison, message },

@@ -113,7 +113,8 @@ mod tests {
 
     fn delivery(ms: u64, order: &'static str, deliveries: u64) -> Delivery {
         let fields: Fields = [("order_id", order)].into_iter().collect();
-        Delivery { id: StreamId::new(ms, 0), fields, deliveries, group: "g".into(), consumer: "c".into() }
+        let id = StreamId::new(ms, 0);
+        Delivery { id, fields, deliveries, group: "g".into(), consumer: "c".into(), row: id }
     }
 
     fn ids(deliveries: &[Delivery]) -> Vec<u64> {

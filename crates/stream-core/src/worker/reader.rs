@@ -1,4 +1,4 @@
-//! The reader: the only user of a consumer's blocking connection.
+//! The reader of a stream: blocking on a connection of its own, or polling where little is to be expected.
 
 use std::sync::Arc;
 
@@ -31,10 +31,18 @@ impl ReadGate {
     }
 }
 
+/// How new entries are asked for.
+pub(super) enum Source {
+    /// Reads that wait at the server; nobody else uses the connection.
+    Blocking(BlockingConnection),
+    /// Reads over the shared connection, one a claim interval, and at once while they bring something.
+    Polling,
+}
+
 /// Reads new entries while there is room for them.
 pub(super) struct Reader {
     pub(super) context: Arc<Context>,
-    pub(super) connection: BlockingConnection,
+    pub(super) source: Source,
     /// One permit for each entry that may be in flight; the engine gives them back as entries settle.
     pub(super) permits: Arc<Semaphore>,
     pub(super) gate: ReadGate,
@@ -71,6 +79,10 @@ impl Reader {
                     backoff.reset();
                     self.context.works(&mut failures, "reading");
                     if entries.is_empty() {
+                        drop(reserved);
+                        if !self.pause(&stop).await {
+                            return;
+                        }
                         continue;
                     }
                     // The engine gives these permits back as the entries settle.
@@ -108,7 +120,27 @@ impl Reader {
 
     async fn read(&mut self, count: usize) -> Result<Vec<Entry>, crate::Error> {
         let Context { stream, group, consumer, settings, .. } = &*self.context;
-        stream.read_new(&mut self.connection, group, consumer, count, settings.block).await
+        match &mut self.source {
+            Source::Blocking(connection) => {
+                stream.read_new(connection, group, consumer, count, settings.block).await
+            }
+            Source::Polling => match stream.read_now(group, consumer, count).await {
+                // Nothing has been sent back yet.
+                Err(error) if error.kind() == ErrorKind::NoGroup => Ok(Vec::new()),
+                result => result,
+            },
+        }
+    }
+
+    /// Waits between two polls; `false` if `stop` came first.
+    async fn pause(&self, stop: &CancellationToken) -> bool {
+        if matches!(self.source, Source::Blocking(_)) {
+            return true;
+        }
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(self.context.settings.claim_interval_jittered()) => true,
+        }
     }
 
     /// Recreates a group that is gone.

@@ -68,6 +68,22 @@ impl WorkerSettings {
         (self.claim_min_idle / 5).min(self.lease_renew_interval).max(Duration::from_millis(1))
     }
 
+    /// The time until the next look for idle entries: the interval, a quarter more or less, so that consumers spread
+    /// out.
+    pub(super) fn claim_interval_jittered(&self) -> Duration {
+        self.claim_interval.mul_f64(0.75 + fastrand::f64() / 2.0)
+    }
+
+    /// For a redrive stream: the same timing, a tenth of the room.
+    pub(super) fn redrive(&self) -> Self {
+        Self {
+            max_in_flight: self.max_in_flight.min(100),
+            read_count: self.read_count.min(50),
+            concurrency: self.concurrency.min(8),
+            ..self.clone()
+        }
+    }
+
     /// Entries that one read asks for at most. A read that waits holds as much room: a quarter is left to
     /// claims.
     pub(super) fn read_max(&self) -> usize {

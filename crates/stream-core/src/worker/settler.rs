@@ -8,7 +8,7 @@ use crate::{DeadReason, Error, ErrorKind, SettledDead, StreamId, backoff::Backof
 /// Acks entries, trying until the server has answered: their leases are held meanwhile. Returns how many were
 /// this worker's to ack.
 pub(super) async fn ack_until_answered(context: &Context, ids: &[StreamId]) -> usize {
-    let answer = until_answered(context, "acking", || context.stream.ack(&context.group, ids)).await;
+    let answer = until_answered(context, "acking", || context.stream.settle(&context.group, ids)).await;
     match answer {
         // An earlier attempt has acked what this one did not find.
         Some(Answer { maybe_applied: true, .. }) => ids.len(),
@@ -25,7 +25,7 @@ pub(super) async fn bury_until_answered(
     message: &str,
 ) -> SettledDead {
     let Context { stream, group, consumer, .. } = context;
-    let bury = || stream.dead_letter(group, consumer, delivery.id, reason, message, &delivery.fields);
+    let bury = || stream.dead_letter(group, consumer, delivery.row, reason, message, &delivery.fields);
     match until_answered(context, "dead-lettering", bury).await {
         Some(Answer { value: SettledDead::NotPending, maybe_applied: true }) => SettledDead::Moved,
         Some(Answer { value, .. }) => value,

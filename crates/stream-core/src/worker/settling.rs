@@ -31,9 +31,9 @@ impl<P: Process> Engine<P> {
                 }
             }
             match verdict {
-                Verdict::Ack => self.to_ack.push(delivery.id),
-                Verdict::Committed => committed.push(delivery.id),
-                Verdict::NotPending => self.forget(delivery.id, DeliveryOutcome::OwnershipLost),
+                Verdict::Ack => self.to_ack.push(delivery.row),
+                Verdict::Committed => committed.push(delivery.row),
+                Verdict::NotPending => self.forget(delivery.row, DeliveryOutcome::OwnershipLost),
                 Verdict::Retry { reason, .. }
                     if delivery.deliveries >= self.context.settings.max_deliveries =>
                 {
@@ -47,7 +47,7 @@ impl<P: Process> Engine<P> {
                             "handling failed; the entry stays pending and is delivered again"
                         );
                     }
-                    self.forget(delivery.id, DeliveryOutcome::Retried);
+                    self.forget(delivery.row, DeliveryOutcome::Retried);
                 }
                 Verdict::Dead { reason, message } => self.bury(delivery, reason, message),
             }
@@ -65,7 +65,7 @@ impl<P: Process> Engine<P> {
         let context = Arc::clone(&self.context);
         self.background.spawn(async move {
             let outcome = bury_until_answered(&context, &delivery, reason, &message).await;
-            Background::Buried { id: delivery.id, outcome }
+            Background::Buried { id: delivery.row, outcome }
         });
     }
 

@@ -95,13 +95,8 @@ impl Worker {
         batch_max: usize,
         shutdown: CancellationToken,
     ) -> Result<DrainReport, WorkerError> {
-        let process = ProjectionProcess {
-            projection,
-            stream: self.stream.clone(),
-            group: Arc::clone(&self.group),
-            batch_max: batch_max.max(1),
-            metrics: self.metrics.clone(),
-        };
+        let process =
+            ProjectionProcess { projection, batch_max: batch_max.max(1), metrics: self.metrics.clone() };
         self.run(process, shutdown).await
     }
 

@@ -20,6 +20,7 @@ mod projection_faults;
 mod range;
 mod read;
 mod recovery;
+mod redrive;
 mod retention;
 mod support;
 mod takeover;
