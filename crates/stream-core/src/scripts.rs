@@ -14,7 +14,7 @@ macro_rules! script {
 pub(crate) static ACK_REDRIVEN: LazyLock<Script> = script!("ack_redriven.lua");
 pub(crate) static CLAIM: LazyLock<Script> = script!("lib.lua", "claim.lua");
 pub(crate) static HANDOVER: LazyLock<Script> = script!("lib.lua", "handover.lua");
-pub(crate) static RENEW: LazyLock<Script> = script!("renew.lua");
+pub(crate) static RENEW: LazyLock<Script> = script!("lib.lua", "renew.lua");
 pub(crate) static RETIRE: LazyLock<Script> = script!("lib.lua", "retire.lua");
 pub(crate) static SETTLE_DEAD: LazyLock<Script> = script!("lib.lua", "settle_dead.lua");
 pub(crate) static SWEEP: LazyLock<Script> = script!("ids.lua", "lib.lua", "sweep.lua");

@@ -16,6 +16,10 @@ const REDIS_SCHEMES: [&str; 7] =
 const BLOCKING_MARGIN_MIN: Duration = Duration::from_secs(5);
 /// One script renews the leases of all entries in flight, and looks at about so many rows.
 const MAX_IN_FLIGHT_MAX: usize = 10_000;
+const RETRY_FACTOR: (f64, f64) = (1.0, 10.0);
+const RETRY_JITTER: (f64, f64) = (0.0, 1.0);
+/// An entry that waits is held in memory and renewed; beyond this it is a matter for dead letters.
+const RETRY_CAP_MAX: Duration = Duration::from_hours(1);
 /// Redis counts in whole milliseconds, and a BLOCK of 0 would wait for ever.
 const REDIS_DURATION_MIN: Duration = Duration::from_millis(1);
 
@@ -103,6 +107,7 @@ impl<'a> Checker<'a> {
             ("worker.max_in_flight", worker.max_in_flight as u64),
             ("worker.concurrency", worker.concurrency as u64),
             ("worker.max_deliveries", worker.max_deliveries),
+            ("worker.max_parked", worker.max_parked as u64),
             ("analytics.batch_max", analytics.batch_max as u64),
             ("analytics.history_max", analytics.history_max as u64),
             ("retention.maxlen", retention.maxlen),
@@ -111,9 +116,20 @@ impl<'a> Checker<'a> {
                 self.fail(key, "is 0", "at least 1");
             }
         }
-        if worker.max_in_flight > MAX_IN_FLIGHT_MAX {
-            let problem = format!("is {}", worker.max_in_flight);
-            self.fail("worker.max_in_flight", problem, format!("at most {MAX_IN_FLIGHT_MAX}"));
+        for (key, count) in
+            [("worker.max_in_flight", worker.max_in_flight), ("worker.max_parked", worker.max_parked)]
+        {
+            if count > MAX_IN_FLIGHT_MAX {
+                self.fail(key, format!("is {count}"), format!("at most {MAX_IN_FLIGHT_MAX}"));
+            }
+        }
+        for (key, number, (min, max)) in [
+            ("worker.retry_factor", worker.retry_factor, RETRY_FACTOR),
+            ("worker.retry_jitter", worker.retry_jitter, RETRY_JITTER),
+        ] {
+            if !(min..=max).contains(&number) {
+                self.fail(key, format!("is {number}"), format!("from {min} to {max}"));
+            }
         }
         if producer.batch_max > producer.queue_capacity {
             let problem = format!("{} is above producer.queue_capacity", producer.batch_max);
@@ -134,6 +150,8 @@ impl<'a> Checker<'a> {
             ("worker.handler_timeout", worker.handler_timeout, above_zero),
             ("worker.claim_min_idle", worker.claim_min_idle, REDIS_DURATION_MIN),
             ("worker.claim_interval", worker.claim_interval, above_zero),
+            ("worker.retry_base", worker.retry_base, REDIS_DURATION_MIN),
+            ("worker.retry_cap", worker.retry_cap, REDIS_DURATION_MIN),
             ("worker.drain_timeout", worker.drain_timeout, above_zero),
             ("worker.lease_ttl", worker.lease_ttl, REDIS_DURATION_MIN),
             ("worker.lease_renew_interval", worker.lease_renew_interval, above_zero),
@@ -162,6 +180,15 @@ impl<'a> Checker<'a> {
     fn relations(&mut self, settings: &Settings) {
         let Settings { worker, reaper, shutdown, .. } = settings;
         let renew = worker.lease_renew_interval;
+        if worker.retry_base > worker.retry_cap {
+            let problem = format!("{} is above worker.retry_cap", friendly(worker.retry_base));
+            let allowed = format!("at most {}", friendly(worker.retry_cap));
+            self.fail_pair("worker.retry_base", "worker.retry_cap", problem, allowed);
+        }
+        if worker.retry_cap > RETRY_CAP_MAX {
+            let problem = format!("{} is too long", friendly(worker.retry_cap));
+            self.fail("worker.retry_cap", problem, format!("at most {}", friendly(RETRY_CAP_MAX)));
+        }
         self.below(
             ("worker.lease_renew_interval", renew),
             ("worker.claim_min_idle", worker.claim_min_idle, 2),

@@ -118,6 +118,16 @@ sections! {
         claim_auto: bool,
         /// Failed attempts after which an entry goes to the dead letters.
         max_deliveries: u64,
+        /// Wait after the first failed attempt: long enough for a hiccup to pass.
+        retry_base: Duration,
+        /// How many times longer each further wait is, so that a lasting failure costs little.
+        retry_factor: f64,
+        /// Bounds the waits, so that an entry is tried soon after a lasting failure has ended.
+        retry_cap: Duration,
+        /// Share of a wait that chance takes off or adds, so that failures of one moment are not retried in one moment.
+        retry_jitter: f64,
+        /// Bounds the entries that wait for another attempt; at the bound reading stops, not the retries.
+        max_parked: usize,
         /// Bounds the drain at shutdown; must end before the process is killed.
         drain_timeout: Duration,
         /// How long a consumer name outlives a holder that no longer renews it.

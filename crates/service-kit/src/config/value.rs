@@ -103,6 +103,26 @@ macro_rules! integer_setting {
 
 integer_setting!(usize, u64);
 
+impl Setting for f64 {
+    const ALLOWED: &'static str = "a number, such as 0.2";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        let number = match &leaf.value {
+            ValueKind::Float(value) => *value,
+            // Exact far beyond any number of use here.
+            ValueKind::I64(value) => i32::try_from(*value).ok()?.into(),
+            ValueKind::String(text) if leaf.origin.is_text() => text.trim().parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
+    }
+
+    fn to_toml(&self) -> String {
+        // With a point, so that it is read back as what it is.
+        format!("{self:?}")
+    }
+}
+
 impl Setting for SocketAddr {
     const ALLOWED: &'static str = "IP:port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080";
 

@@ -1,24 +1,47 @@
 -- Renews the lease on entries in flight: resets the idle time of rows that still are this consumer's.
 -- XCLAIM alone would steal a row back from a new owner, and drop a row whose payload was removed meanwhile. Such a row
--- is left as it is: its owner holds the payload and may still settle it; should it die, a claim records the loss.
--- KEYS: stream   ARGV: group, consumer, min id, max id, rows at most, id…
--- Reply: number renewed, ids whose payload is gone
-local group, consumer = ARGV[1], ARGV[2]
-local asked, ours, gone = {}, {}, {}
-for i = 6, #ARGV do asked[ARGV[i]] = true end
-for _, row in ipairs(redis.call('XPENDING', KEYS[1], group, ARGV[3], ARGV[4], ARGV[5], consumer)) do
+-- is left as it is where its owner holds the payload and may still settle it; should it die, a claim records the loss.
+-- Of an entry that waits for another attempt nobody holds the payload: its loss is recorded here.
+-- KEYS: stream, dead letters
+-- ARGV: group, consumer, min id, max id, rows at most, number that wait, id… (those that wait first)
+-- Reply: number renewed, ids whose payload is gone, ids that wait and were recorded as lost, ids that wait and are not
+--   this consumer's any more
+local stream, dlq, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+local rows_max, waiting_count = tonumber(ARGV[5]), tonumber(ARGV[6])
+local asked, waits, ours, gone, lost, away = {}, {}, {}, {}, {}, {}
+for i = 7, #ARGV do asked[ARGV[i]] = true end
+for i = 7, 6 + waiting_count do waits[ARGV[i]] = true end
+local rows = redis.call('XPENDING', stream, group, ARGV[3], ARGV[4], rows_max, consumer)
+local doomed = {}
+for _, row in ipairs(rows) do
   local id = row[1]
   if asked[id] then
-    local list = redis.call('XRANGE', KEYS[1], id, id)[1] and ours or gone
-    list[#list + 1] = id
+    asked[id] = nil
+    if redis.call('XRANGE', stream, id, id)[1] then ours[#ours + 1] = id
+    elseif waits[id] then doomed[#doomed + 1] = row
+    else gone[#gone + 1] = id end
   end
 end
 local renewed = 0
 local IDS_MAX = 5000 -- well below what `unpack` holds
 for first = 1, #ours, IDS_MAX do
-  local claim = {'XCLAIM', KEYS[1], group, consumer, 0}
+  local claim = {'XCLAIM', stream, group, consumer, 0}
   for i = first, math.min(first + IDS_MAX - 1, #ours) do claim[#claim + 1] = ours[i] end
   claim[#claim + 1] = 'JUSTID'
   renewed = renewed + #redis.call(unpack(claim))
 end
-return {renewed, gone}
+-- Dead letters that cannot be written must not cost the other entries their leases.
+if #doomed > 0 and not check_dead_letters(dlq) then
+  for _, row in ipairs(doomed) do
+    record_lost(stream, dlq, group, row)
+    settle(stream, dlq, group, row[1])
+    lost[#lost + 1] = row[1]
+  end
+end
+-- A list that was cut off proves nothing.
+if #rows < rows_max then
+  for i = 7, 6 + waiting_count do
+    if asked[ARGV[i]] then away[#away + 1] = ARGV[i] end
+  end
+end
+return {renewed, gone, lost, away}

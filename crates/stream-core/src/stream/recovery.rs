@@ -34,6 +34,10 @@ pub struct ClaimRequest<'a> {
     pub suspects_allowed: usize,
     /// Only this consumer's rows.
     pub owner: Option<&'a str>,
+    /// Instead of a page, only these entries, and only those that were delivered so often.
+    pub only: &'a [(StreamId, u64)],
+    /// The same claim of `only` may have been applied without an answer: what it has taken is not counted again.
+    pub again: bool,
 }
 
 /// A claimed entry and the number of its deliveries, this one included.
@@ -56,8 +60,8 @@ pub struct Claimed {
     pub lost: Vec<StreamId>,
     /// Entries dead-lettered for their delivery count.
     pub dead: Vec<StreamId>,
-    /// Suspects that were left for later.
-    pub skipped_suspects: u64,
+    /// Suspects that were left where they are, and how often they were delivered.
+    pub suspects: Vec<(StreamId, u64)>,
     oversize: Vec<Oversize>,
 }
 
@@ -120,9 +124,18 @@ fn take_oversize(value: Value) -> Result<Vec<Oversize>, ParsingError> {
     Ok(rows)
 }
 
+fn take_suspects(value: Value) -> Result<Vec<(StreamId, u64)>, ParsingError> {
+    let mut suspects = Vec::new();
+    let mut items = take_array(value)?.into_iter();
+    while let (Some(id), Some(deliveries)) = (items.next(), items.next()) {
+        suspects.push((take_id(id)?, take_int(deliveries)?.unsigned_abs()));
+    }
+    Ok(suspects)
+}
+
 impl FromRedisValue for Claimed {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let [next, entries, lost, dead, skipped, oversize] = take_tuple(value)?;
+        let [next, entries, lost, dead, suspects, oversize] = take_tuple(value)?;
         let entries = take_array(entries)?
             .into_iter()
             .map(|row| {
@@ -136,7 +149,7 @@ impl FromRedisValue for Claimed {
             entries,
             lost: take_ids(lost)?,
             dead: take_ids(dead)?,
-            skipped_suspects: take_int(skipped)?.unsigned_abs(),
+            suspects: take_suspects(suspects)?,
             oversize: take_oversize(oversize)?,
         })
     }
@@ -186,7 +199,7 @@ fn start(after: Option<StreamId>) -> String {
 }
 
 impl EventStream {
-    /// Claims one page of idle entries for a consumer. In the same step, entries whose payload was removed
+    /// Claims one page of idle entries for a consumer, or the named ones. In the same step, entries whose payload was removed
     /// and entries that were delivered too often become dead letters: no crash can lose their trace.
     pub async fn claim_idle(&self, request: &ClaimRequest<'_>) -> Result<Claimed, Error> {
         let mut script = scripts::CLAIM.prepare_invoke();
@@ -194,7 +207,10 @@ impl EventStream {
         script.arg(request.group).arg(request.consumer).arg(request.min_idle.as_millis() as u64);
         script.arg(start(request.after)).arg(request.page).arg(request.max_deliveries);
         script.arg(request.suspect_deliveries).arg(request.suspects_allowed);
-        script.arg(request.owner.unwrap_or_default());
+        script.arg(request.owner.unwrap_or_default()).arg(u8::from(request.again));
+        for (id, deliveries) in request.only {
+            script.arg(id).arg(deliveries);
+        }
         let mut claimed: Claimed = self.connection.invoke("claim", &script).await?;
         let wide = std::mem::take(&mut claimed.oversize);
         match self.bury_wide(request.group, wide).await {

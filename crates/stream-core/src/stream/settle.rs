@@ -57,12 +57,21 @@ pub struct Renewed {
     /// Entries whose payload is gone. They are left to the consumer, which holds it: settled in time, nothing is
     /// lost; otherwise a claim records the loss.
     pub gone: Vec<StreamId>,
+    /// Entries that wait for another attempt and whose payload is gone: dead letters now.
+    pub lost: Vec<StreamId>,
+    /// Entries that wait for another attempt and are not the consumer's any more.
+    pub away: Vec<StreamId>,
 }
 
 impl FromRedisValue for Renewed {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let [renewed, gone] = take_tuple(value)?;
-        Ok(Self { renewed: take_int(renewed)?.unsigned_abs(), gone: take_ids(gone)? })
+        let [renewed, gone, lost, away] = take_tuple(value)?;
+        Ok(Self {
+            renewed: take_int(renewed)?.unsigned_abs(),
+            gone: take_ids(gone)?,
+            lost: take_ids(lost)?,
+            away: take_ids(away)?,
+        })
     }
 }
 
@@ -163,14 +172,23 @@ impl EventStream {
     }
 
     /// Renews the lease on entries in flight (their idle time starts anew), touching only rows that are
-    /// still `consumer`'s. One script, whatever the number of entries.
-    pub async fn renew(&self, group: &str, consumer: &str, ids: &[StreamId]) -> Result<Renewed, Error> {
-        let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
+    /// still `consumer`'s. One script, whatever the number of entries. Of those that wait for another attempt nobody
+    /// holds the payload: if it is gone, that is recorded as a dead letter.
+    pub async fn renew(
+        &self,
+        group: &str,
+        consumer: &str,
+        ids: &[StreamId],
+        waiting: &[StreamId],
+    ) -> Result<Renewed, Error> {
+        let all = || waiting.iter().chain(ids);
+        let (Some(first), Some(last)) = (all().min(), all().max()) else {
             return Ok(Renewed::default());
         };
         let mut script = scripts::RENEW.prepare_invoke();
-        script.key(self.key.as_str());
-        script.arg(group).arg(consumer).arg(first).arg(last).arg(ids.len() + RENEW_SLACK).arg(ids);
+        script.key(self.key.as_str()).key(self.key.dead_letters(group));
+        script.arg(group).arg(consumer).arg(first).arg(last).arg(all().count() + RENEW_SLACK);
+        script.arg(waiting.len()).arg(waiting).arg(ids);
         self.connection.invoke("renew", &script).await
     }
 

@@ -1,20 +1,19 @@
 //! Claiming: this consumer's own pending entries first, then whatever has been idle for too long.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Delivery,
     context::Context,
     engine::{Background, Engine},
-    isolation::Suspect,
     job::Job,
-    metrics::DeliveryOutcome,
     process::Process,
-    settings::{CLAIM_PAGE, SUSPECT_DELIVERIES},
+    settings::CLAIM_PAGE,
 };
-use crate::{ClaimRequest, Claimed, Error, ErrorKind, StreamId};
+use crate::{ClaimRequest, Claimed, ClaimedEntry, Error, ErrorKind, StreamId};
 
 /// Where the claiming of idle entries stands.
 pub(super) struct Claiming {
@@ -23,8 +22,6 @@ pub(super) struct Claiming {
     /// Taking over this consumer's own pending entries, which comes before anything is read.
     pub(super) own: bool,
     pub(super) job: Job,
-    /// Suspects were left where they are, since one was waiting or running.
-    pub(super) suspects_left: bool,
     pub(super) next: Instant,
     /// Ends a claim that still waits for room: a drain makes none.
     pub(super) stop: CancellationToken,
@@ -36,10 +33,15 @@ impl Claiming {
             after: None,
             own: true,
             job: Job::default(),
-            suspects_left: false,
             next: Instant::now(),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// Looks through the whole list anew, at once.
+    pub(super) fn start_over(&mut self) {
+        self.after = None;
+        self.next = Instant::now();
     }
 }
 
@@ -49,9 +51,11 @@ impl<P: Process> Engine<P> {
         self.schedule_claim();
         let claims = self.context.settings.claim_auto || self.claiming.own;
         // What could not be started for a while is better left to others.
-        if !claims || !*self.name_held.borrow() || self.context.isolation.is_announced() {
+        let full = self.is_parking_full() || self.suspects.own.len() >= CLAIM_PAGE;
+        if !claims || full || !*self.name_held.borrow() || self.context.isolation.is_announced() {
             return;
         }
+        let turn = self.context.isolation.turns();
         self.claiming.job.start();
         let (after, own) = (self.claiming.after, self.claiming.own);
         let (context, permits) = (Arc::clone(&self.context), Arc::clone(&self.permits));
@@ -60,17 +64,15 @@ impl<P: Process> Engine<P> {
             let page = tokio::select! {
                 biased;
                 () = stop.cancelled() => 0,
-                page = reserve(&permits) => page,
+                page = reserve(&permits, CLAIM_PAGE) => page,
             };
             // The wait may have been long.
             let still_ours = page > 0 && *name_held.borrow();
             if !still_ours {
-                return Background::Claimed { reserved: page, suspect: None, result: None };
+                return Background::Claimed { reserved: page, own, turn, result: None };
             }
-            // Only claims bring suspects.
-            let suspect = context.isolation.try_suspect();
-            let result = claim_page(&context, own, after, page, usize::from(suspect.is_some())).await;
-            Background::Claimed { reserved: page, suspect, result: Some(result) }
+            let result = claim_page(&context, own, after, page).await;
+            Background::Claimed { reserved: page, own, turn, result: Some(result) }
         });
     }
 
@@ -78,38 +80,26 @@ impl<P: Process> Engine<P> {
     pub(super) fn on_claimed(
         &mut self,
         reserved: usize,
-        suspect: Option<Suspect>,
+        own: bool,
+        turn: u64,
         result: Option<Result<Claimed, Error>>,
     ) {
         let result =
             result.map(|result| self.claiming.job.end(&self.context, "claiming idle entries", result));
-        let Some(Some(claimed)) = result else {
+        let Some(Some(mut claimed)) = result else {
             self.claiming.job.cancel();
             self.permits.add_permits(reserved);
             return;
         };
-        for (what, ids) in [("delivered too often", &claimed.dead), ("removed while pending", &claimed.lost)]
-        {
-            if !ids.is_empty() {
-                let (count, first) = (ids.len(), ids.first());
-                tracing::error!(group = %self.context.group, count, ?first, "dead letters: {what}");
-                self.context.metrics.delivered(DeliveryOutcome::DeadLettered, ids.len() as u64);
-            }
-        }
+        self.note_dead(&claimed);
         if self.claiming.after.is_none() {
-            self.claiming.suspects_left = false;
+            self.suspects.forget_idle();
         }
-        self.claiming.suspects_left |= claimed.skipped_suspects > 0;
+        self.suspects.note(&claimed.suspects, own, turn);
         self.permits.add_permits(reserved - claimed.entries.len());
-        for claimed in claimed.entries {
-            if self.take_in(claimed.entry.id) {
-                self.context.metrics.claims.inc();
-                let delivery = self.delivery(claimed.entry, claimed.deliveries);
-                self.queue.push(delivery);
-            }
-        }
-        if suspect.is_some() && self.queue.has_suspect() {
-            self.suspect = suspect;
+        for claimed in std::mem::take(&mut claimed.entries) {
+            self.context.metrics.claims.inc();
+            self.start_over(claimed, true);
         }
         self.claiming.after = claimed.next;
         // A list longer than a page goes on at once; after the own entries come those of others.
@@ -118,17 +108,38 @@ impl<P: Process> Engine<P> {
         }
     }
 
+    /// Counts, logs and forgets what a claim has made dead letters.
+    pub(super) fn note_dead(&mut self, claimed: &Claimed) {
+        self.note_dead_ids("delivered too often", &claimed.dead);
+        self.note_lost(&claimed.lost);
+    }
+
+    /// Takes in a claimed entry; `permit` says whether room was reserved for it. `None` if it is in flight already.
+    pub(super) fn deliver_again(&mut self, claimed: ClaimedEntry, permit: bool) -> Option<Delivery> {
+        let ClaimedEntry { entry, deliveries } = claimed;
+        let parked = self.in_flight.get(&entry.id).and_then(|held| held.parked);
+        let failures = parked.map_or(0, |parked| parked.failures);
+        self.take_in(entry.id, permit).then(|| self.delivery(entry, deliveries, failures))
+    }
+
+    /// Takes in a claimed entry, to be handled once more.
+    pub(super) fn start_over(&mut self, claimed: ClaimedEntry, permit: bool) {
+        if let Some(delivery) = self.deliver_again(claimed, permit) {
+            self.queue.push(delivery);
+        }
+    }
+
     fn schedule_claim(&mut self) {
         self.claiming.next = Instant::now() + self.context.settings.claim_interval_jittered();
     }
 }
 
-/// Takes room for one entry at least, for a page at most. It queues behind nobody for long: the reader, which
+/// Takes room for one entry at least, for `max` at most. It queues behind nobody for long: the reader, which
 /// also waits for room, takes it bit by bit.
-async fn reserve(permits: &Semaphore) -> usize {
+pub(super) async fn reserve(permits: &Semaphore, max: usize) -> usize {
     let Ok(first) = permits.acquire().await else { return 0 };
     first.forget();
-    let more = permits.available_permits().min(CLAIM_PAGE - 1);
+    let more = permits.available_permits().min(max.saturating_sub(1));
     match permits.try_acquire_many(more as u32) {
         Ok(room) => {
             room.forget();
@@ -143,30 +154,18 @@ async fn claim_page(
     own: bool,
     after: Option<StreamId>,
     page: usize,
-    suspects_allowed: usize,
 ) -> Result<Claimed, Error> {
-    let request = ClaimRequest {
-        group: &context.group,
-        consumer: &context.consumer,
-        min_idle: if own { Duration::ZERO } else { context.settings.claim_min_idle },
-        after,
-        page,
-        max_deliveries: context.settings.max_deliveries,
-        // A claim counts: a row delivered one time less is a suspect once it is claimed.
-        suspect_deliveries: SUSPECT_DELIVERIES - 1,
-        suspects_allowed,
-        owner: own.then_some(&*context.consumer),
-    };
+    // Suspects are left where they are until nothing else runs.
+    let owner = own.then_some(&*context.consumer);
+    let request = ClaimRequest { after, page, ..context.claim_request(owner, 0) };
     let result = context.stream.claim_idle(&request).await;
-    if context.is_redrive() && matches!(&result, Err(error) if error.kind() == ErrorKind::NoGroup) {
+    let no_group = matches!(&result, Err(error) if error.kind() == ErrorKind::NoGroup);
+    if no_group && context.is_redrive() {
         // Nothing has been sent back yet.
         return Ok(Claimed::default());
     }
     // The reader would find out too, but while a consumer takes over its own entries it does not read.
-    if let Err(error) = &result
-        && error.kind() == ErrorKind::NoGroup
-        && let Err(error) = context.restore_group(true).await
-    {
+    if no_group && let Err(error) = context.restore_group(true).await {
         context.report("recreating the group failed", &error);
     }
     result

@@ -1,11 +1,11 @@
 //! [`Context`]: what every part of one consumer knows.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{WorkerMetrics, WorkerSettings, failures::Failures, isolation::Isolation};
-use crate::{Error, EventStream, StreamId};
+use crate::{ClaimRequest, Error, EventStream, StreamId};
 
 /// One consumer's stream, names, settings and metrics.
 #[derive(Debug)]
@@ -33,6 +33,29 @@ impl Context {
             metrics: self.metrics.clone(),
             isolation: self.isolation.clone(),
             records_position: false,
+        }
+    }
+
+    /// A claim of this consumer's, of `owner`'s rows or of whoever's have been idle for long enough.
+    pub(super) fn claim_request<'a>(
+        &'a self,
+        owner: Option<&'a str>,
+        suspects_allowed: usize,
+    ) -> ClaimRequest<'a> {
+        let settings = &self.settings;
+        ClaimRequest {
+            group: &self.group,
+            consumer: &self.consumer,
+            min_idle: if owner.is_some() { Duration::ZERO } else { settings.claim_min_idle },
+            after: None,
+            page: 0,
+            max_deliveries: settings.max_deliveries,
+            // A claim counts: a row delivered one time less is a suspect once it is claimed.
+            suspect_deliveries: settings.suspect_deliveries() - 1,
+            suspects_allowed,
+            owner,
+            only: &[],
+            again: false,
         }
     }
 

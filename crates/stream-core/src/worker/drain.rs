@@ -26,6 +26,8 @@ pub struct DrainReport {
     pub released: u64,
     /// Entries whose handlers did not finish in time: given back, their delivery counted.
     pub abandoned: u64,
+    /// Entries that waited for another attempt: given back, claimable at once, their deliveries counted.
+    pub waiting: u64,
 }
 
 impl DrainReport {
@@ -36,6 +38,7 @@ impl DrainReport {
             finished: self.finished + other.finished,
             released: self.released + other.released,
             abandoned: self.abandoned + other.abandoned,
+            waiting: self.waiting + other.waiting,
         }
     }
 }
@@ -87,11 +90,13 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<
     let left: HashSet<StreamId> = engine.unsettled().into_iter().collect();
     let started: Vec<StreamId> = left.iter().copied().filter(|id| !unstarted.contains(id)).collect();
     let unstarted: Vec<StreamId> = left.iter().copied().filter(|id| unstarted.contains(id)).collect();
-    give_back(&mut engine, &unstarted, &started).await;
+    let waiting = engine.waiting();
+    give_back(&mut engine, &unstarted, &started, &waiting).await;
     DrainReport {
         finished: before.iter().filter(|id| !left.contains(id)).count() as u64,
         released: unstarted.len() as u64,
         abandoned: started.len() as u64,
+        waiting: waiting.len() as u64,
     }
 }
 
@@ -121,7 +126,7 @@ async fn accept_orphans<P: Process>(
     let since_read = began.elapsed() + context.settings.block + SETTLE_MAX;
     let orphans = rows.into_iter().filter(|row| row.deliveries == 1 && row.idle <= since_read);
     for id in orphans.map(|row| row.id).filter(|id| *id > engine.newest_read).collect::<Vec<_>>() {
-        if engine.take_in(id) {
+        if engine.take_in(id, false) {
             unstarted.insert(id);
         }
     }
@@ -149,9 +154,15 @@ async fn abandon<P: Process>(engine: &mut Engine<P>, until: Instant) {
 
 /// Releases entries so that a peer can claim them at once. If Redis does not answer, peers claim them once
 /// they have been idle for long enough.
-async fn give_back<P: Process>(engine: &mut Engine<P>, unstarted: &[StreamId], started: &[StreamId]) {
+async fn give_back<P: Process>(
+    engine: &mut Engine<P>,
+    unstarted: &[StreamId],
+    started: &[StreamId],
+    waiting: &[StreamId],
+) {
     let context = Arc::clone(&engine.context);
-    if let Err(error) = context.stream.release(&context.group, &context.consumer, unstarted, started).await {
+    let counted = [started, waiting].concat();
+    if let Err(error) = context.stream.release(&context.group, &context.consumer, unstarted, &counted).await {
         context.metrics.redis_error(error.kind());
         tracing::warn!(consumer = %context.consumer, %error, "could not release entries; peers claim them later");
     }
@@ -163,5 +174,9 @@ async fn give_back<P: Process>(engine: &mut Engine<P>, unstarted: &[StreamId], s
     }
     for id in started {
         engine.forget(*id, DeliveryOutcome::Abandoned);
+    }
+    // Counted as retried when they failed.
+    for id in waiting {
+        engine.let_go(*id);
     }
 }

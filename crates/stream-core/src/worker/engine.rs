@@ -1,7 +1,10 @@
 //! The engine of one consumer: a single task that owns what is in flight and decides what happens next.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{
+        HashMap, HashSet,
+        hash_map::Entry::{Occupied, Vacant},
+    },
     sync::Arc,
     time::Duration,
 };
@@ -18,10 +21,12 @@ use super::{
     claiming::Claiming,
     context::Context,
     failures::Throttle,
-    isolation::{Busy, State, Suspect},
+    isolation::{Busy, State},
     job::Job,
+    parking::{Parked, Parking},
     process::{Finished, Process},
     queue::ReadyQueue,
+    suspects::{Suspects, Wanted},
 };
 use crate::{Claimed, Entry, Error, Renewed, SettledDead, StreamId, stream::Redriven};
 
@@ -30,11 +35,42 @@ const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A result of work that the engine does not wait for in place.
 pub(super) enum Background {
-    Acked { ids: Vec<StreamId>, acked: usize },
-    Buried { id: StreamId, outcome: SettledDead },
-    Claimed { reserved: usize, suspect: Option<Suspect>, result: Option<Result<Claimed, Error>> },
+    Acked {
+        ids: Vec<StreamId>,
+        acked: usize,
+    },
+    Buried {
+        id: StreamId,
+        outcome: SettledDead,
+    },
+    Claimed {
+        reserved: usize,
+        own: bool,
+        turn: u64,
+        result: Option<Result<Claimed, Error>>,
+    },
+    DueClaimed {
+        reserved: usize,
+        wanted: Vec<(StreamId, u64)>,
+        unasked: Vec<(StreamId, u64)>,
+        result: Option<Result<Claimed, Error>>,
+    },
+    SuspectClaimed {
+        wanted: Wanted,
+        result: Result<Claimed, Error>,
+    },
     Renewed(Result<Renewed, Error>),
     PositionRecorded(Result<StreamId, Error>),
+}
+
+/// What is known of an entry that is ours and not settled.
+pub(super) struct Held {
+    /// When its lease was last known to be fresh.
+    pub(super) renewed: Instant,
+    /// Whether it takes up room that reads and claims are given.
+    pub(super) permit: bool,
+    /// It waits for another attempt.
+    pub(super) parked: Option<Parked>,
 }
 
 /// One consumer's state. Everything is owned by one task: no lock, no shared map.
@@ -42,22 +78,22 @@ pub(super) struct Engine<P: Process> {
     pub(super) context: Arc<Context>,
     process: Arc<P>,
     pub(super) queue: ReadyQueue,
-    /// Entries that are ours and not settled, and when their lease was last known to be fresh.
-    pub(super) in_flight: HashMap<StreamId, Instant>,
+    /// Entries that are ours and not settled, by the ID of their row.
+    pub(super) in_flight: HashMap<StreamId, Held>,
+    pub(super) parking: Parking,
+    pub(super) suspects: Suspects,
     pub(super) running: JoinSet<Vec<Finished>>,
     pub(super) background: JoinSet<Background>,
     pub(super) to_ack: Vec<StreamId>,
     pub(super) ack_running: bool,
     /// Held while ordinary deliveries run, so that no suspect runs beside them.
     pub(super) busy: Option<Busy>,
-    /// Held while this consumer has a suspect.
-    pub(super) suspect: Option<Suspect>,
     isolation_changes: watch::Receiver<State>,
     /// A dependency that is down must not flood the log.
     pub(super) retry_log: Throttle,
     /// The newest entry ever read: what an abandoned read was handed comes after it.
     pub(super) newest_read: StreamId,
-    renewing: Job,
+    pub(super) renewing: Job,
     positioning: Job,
     pub(super) claiming: Claiming,
     pub(super) permits: Arc<Semaphore>,
@@ -82,12 +118,13 @@ impl<P: Process> Engine<P> {
             process,
             queue,
             in_flight: HashMap::new(),
+            parking: Parking::new(),
+            suspects: Suspects::new(),
             running: JoinSet::new(),
             background: JoinSet::new(),
             to_ack: Vec::new(),
             ack_running: false,
             busy: None,
-            suspect: None,
             isolation_changes,
             retry_log: Throttle::new(RETRY_LOG_INTERVAL),
             newest_read: StreamId::MIN,
@@ -108,8 +145,9 @@ impl<P: Process> Engine<P> {
         loop {
             self.start_ready();
             self.flush_acks();
-            let suspected = self.queue.has_suspect() || self.context.isolation.is_announced();
-            self.set_reading(!self.claiming.own && !suspected);
+            let suspected = self.wants_turn() || self.context.isolation.is_announced();
+            self.set_reading(!self.claiming.own && !suspected && !self.is_parking_full());
+            let (due, turn) = (self.parking.next(), self.next_turn());
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -124,23 +162,23 @@ impl<P: Process> Engine<P> {
                 Some(entries) = self.incoming.recv() => self.accept_new(entries),
                 Ok(()) = self.isolation_changes.changed() => {}
                 () = sleep_until(self.claiming.next), if !self.claiming.job.is_running() => self.claim(),
+                () = at(due) => self.claim_due(),
+                () = at(turn) => {}
                 _ = renew_tick.tick() => self.renew(),
                 _ = position_tick.tick(), if self.context.records_position => self.record_position(),
             }
         }
         self.set_reading(false);
-        if !self.queue.is_suspect_running() {
-            // A drain starts nothing.
-            self.suspect = None;
-        }
+        // A drain starts nothing.
+        self.suspects.stand_back();
         self.claiming.stop.cancel();
     }
 
     fn accept_new(&mut self, entries: Vec<Entry>) {
         self.note_read(&entries);
         for entry in entries {
-            if self.take_in(entry.id) {
-                let delivery = self.delivery(entry, 1);
+            if self.take_in(entry.id, true) {
+                let delivery = self.delivery(entry, 1, 0);
                 self.queue.push(delivery);
             }
         }
@@ -154,23 +192,32 @@ impl<P: Process> Engine<P> {
     /// Takes note of entries read after the drain began: they are ours to give back.
     pub(super) fn accept_late(&mut self, entries: &[Entry], unstarted: &mut HashSet<StreamId>) {
         self.note_read(entries);
-        unstarted.extend(entries.iter().map(|entry| entry.id).filter(|id| self.take_in(*id)));
+        unstarted.extend(entries.iter().map(|entry| entry.id).filter(|id| self.take_in(*id, true)));
     }
 
-    /// Counts an entry as in flight; its room was reserved. `false`, and the room is given back, if it is in
-    /// flight already: its renewal came too late, or a group that was recreated delivers it once more. Its
-    /// handler runs, and settles this delivery too.
-    pub(super) fn take_in(&mut self, id: StreamId) -> bool {
-        let new = self.in_flight.insert(id, Instant::now()).is_none();
-        if new {
-            self.context.metrics.in_flight.inc();
-        } else {
-            self.permits.add_permits(1);
+    /// Counts an entry as in flight; `permit` says whether its room was reserved. `false`, and the room is given back,
+    /// if it is in flight already: its renewal came too late, or a group that was recreated delivers it once more. Its
+    /// handler runs, and settles this delivery too. One that only waited for another attempt goes on with this one.
+    pub(super) fn take_in(&mut self, id: StreamId, permit: bool) -> bool {
+        let held = Held { renewed: Instant::now(), permit, parked: None };
+        match self.in_flight.entry(id) {
+            Occupied(mut known) => match known.get().parked {
+                Some(parked) => {
+                    known.insert(held);
+                    self.unpark(id, parked);
+                }
+                None => {
+                    self.permits.add_permits(usize::from(permit));
+                    return false;
+                }
+            },
+            Vacant(free) => drop(free.insert(held)),
         }
-        new
+        self.context.metrics.in_flight.inc();
+        true
     }
 
-    pub(super) fn delivery(&self, entry: Entry, deliveries: u64) -> Delivery {
+    pub(super) fn delivery(&self, entry: Entry, deliveries: u64, failures: u64) -> Delivery {
         let Context { group, consumer, .. } = &*self.context;
         let (group, consumer) = (Arc::clone(group), Arc::clone(consumer));
         let row = entry.id;
@@ -180,37 +227,30 @@ impl<P: Process> Engine<P> {
         } else {
             (row, entry.fields)
         };
-        Delivery { id, fields, deliveries, group, consumer, row }
+        Delivery { id, fields, deliveries, group, consumer, row, failures }
     }
 
-    /// Starts what may be started. A suspect comes after everything that this consumer had ready, and waits for
-    /// whatever else runs in the worker; announced, it is the only one that may start.
+    /// Starts what may be started. While a suspect is announced, that is nothing else.
     fn start_ready(&mut self) {
-        let Context { isolation, .. } = &*self.context;
-        if let Some(suspect) = &self.suspect
-            && self.queue.is_suspect_next()
-        {
-            suspect.announce();
-        }
-        if isolation.is_announced() {
-            if self.suspect.as_ref().is_some_and(Suspect::may_run)
-                && let Some(delivery) = self.queue.take_suspect()
-            {
-                self.running.spawn(Arc::clone(&self.process).run(Arc::clone(&self.context), vec![delivery]));
-            }
+        self.advance_suspects();
+        if self.context.isolation.is_announced() {
             return;
         }
         let runs_max = self.process.runs_max().min(self.context.settings.concurrency.max(1));
         while self.running.len() < runs_max && self.queue.is_ready() {
             if self.busy.is_none() {
-                self.busy = isolation.enter();
+                self.busy = self.context.isolation.enter();
             }
             if self.busy.is_none() {
-                break;
+                return;
             }
             let batch = self.queue.take(self.process.batch_max());
-            self.running.spawn(Arc::clone(&self.process).run(Arc::clone(&self.context), batch));
+            self.spawn(batch);
         }
+    }
+
+    pub(super) fn spawn(&mut self, batch: Vec<Delivery>) {
+        self.running.spawn(Arc::clone(&self.process).run(Arc::clone(&self.context), batch));
     }
 
     pub(super) fn on_background(&mut self, result: Result<Background, JoinError>) {
@@ -221,9 +261,13 @@ impl<P: Process> Engine<P> {
                 self.settled(&ids, acked);
             }
             Background::Buried { id, outcome } => self.on_buried(id, outcome),
-            Background::Claimed { reserved, suspect, result } => {
-                self.on_claimed(reserved, suspect, result);
+            Background::Claimed { reserved, own, turn, result } => {
+                self.on_claimed(reserved, own, turn, result);
             }
+            Background::DueClaimed { reserved, wanted, unasked, result } => {
+                self.on_due_claimed(reserved, wanted, &unasked, result);
+            }
+            Background::SuspectClaimed { wanted, result } => self.on_suspect_claimed(wanted, result),
             Background::Renewed(result) => self.on_renewed(result),
             Background::PositionRecorded(result) => {
                 self.positioning.end(&self.context, "recording the group's position", result);
@@ -233,40 +277,6 @@ impl<P: Process> Engine<P> {
 
     fn set_reading(&self, reads: bool) {
         self.reading.send_if_modified(|now| std::mem::replace(now, reads) != reads);
-    }
-
-    /// Renews the leases of entries that have been in flight for a while, in one script.
-    pub(super) fn renew(&mut self) {
-        if self.renewing.is_running() {
-            return;
-        }
-        let now = Instant::now();
-        let age = self.context.settings.renew_interval();
-        let due = self.in_flight.iter_mut().filter(|(_, renewed)| now.duration_since(**renewed) >= age);
-        let ids: Vec<StreamId> = due
-            .map(|(id, renewed)| {
-                *renewed = now;
-                *id
-            })
-            .collect();
-        if ids.is_empty() {
-            return;
-        }
-        self.renewing.start();
-        let context = Arc::clone(&self.context);
-        self.background.spawn(async move {
-            Background::Renewed(context.stream.renew(&context.group, &context.consumer, &ids).await)
-        });
-    }
-
-    fn on_renewed(&mut self, result: Result<Renewed, Error>) {
-        let renewed = self.renewing.end(&self.context, "renewing leases", result);
-        if let Some(Renewed { gone, .. }) = renewed.filter(|renewed| !renewed.gone.is_empty()) {
-            tracing::warn!(
-                group = %self.context.group, count = gone.len(), first = ?gone.first(),
-                "entries in flight were removed from the stream; they are settled from memory"
-            );
-        }
     }
 
     fn record_position(&mut self) {
@@ -279,9 +289,22 @@ impl<P: Process> Engine<P> {
         });
     }
 
-    /// Everything that is ours and not settled.
+    /// Everything that is ours, not settled, and does not wait for another attempt.
     pub(super) fn unsettled(&self) -> Vec<StreamId> {
-        self.in_flight.keys().copied().collect()
+        self.in_flight.iter().filter(|(_, held)| held.parked.is_none()).map(|(id, _)| *id).collect()
+    }
+
+    /// Everything that waits for another attempt.
+    pub(super) fn waiting(&self) -> Vec<StreamId> {
+        self.in_flight.iter().filter(|(_, held)| held.parked.is_some()).map(|(id, _)| *id).collect()
+    }
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Delivery {
     pub consumer: Arc<str>,
     /// Its ID in the stream it was read from, by which it is settled: for a redriven entry not the original one.
     pub(crate) row: StreamId,
+    /// How many of its earlier deliveries ended in an orderly failure in this process: those prove nothing against it.
+    pub(crate) failures: u64,
 }
 
 impl Delivery {

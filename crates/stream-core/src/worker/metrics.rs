@@ -49,6 +49,7 @@ pub struct WorkerMetrics {
     pub(super) handler_seconds: Histogram,
     end_to_end_seconds: Histogram,
     pub(super) in_flight: IntGauge,
+    pub(super) parked: IntGauge,
     pub(super) claims: IntCounter,
     pub(super) group_restores: IntCounter,
     pub(super) names_lost: IntCounter,
@@ -94,7 +95,11 @@ impl WorkerMetrics {
             )?,
             in_flight: IntGauge::with_opts(opts(
                 "worker_in_flight",
-                "Entries read or claimed and not settled",
+                "Entries read or claimed, waiting for a handler, being handled or being settled",
+            ))?,
+            parked: IntGauge::with_opts(opts(
+                "worker_parked",
+                "Entries whose handling failed and that wait for their next attempt",
             ))?,
             claims: counter("worker_claims_total", "Entries claimed because they had been idle")?,
             group_restores: counter(
@@ -108,6 +113,7 @@ impl WorkerMetrics {
         registry.register(Box::new(metrics.handler_seconds.clone()))?;
         registry.register(Box::new(metrics.end_to_end_seconds.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.parked.clone()))?;
         registry.register(Box::new(metrics.claims.clone()))?;
         registry.register(Box::new(metrics.group_restores.clone()))?;
         registry.register(Box::new(metrics.names_lost.clone()))?;

@@ -9,8 +9,10 @@ mod failures;
 mod handler;
 mod isolation;
 mod job;
+mod leases;
 mod metrics;
 mod naming;
+mod parking;
 mod process;
 mod projection;
 mod queue;
@@ -19,6 +21,7 @@ mod settings;
 mod settler;
 mod settling;
 mod supervisor;
+mod suspects;
 
 pub use drain::DrainReport;
 pub use handler::{Delivery, Handler, Outcome};

@@ -4,20 +4,17 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{Delivery, settings::SUSPECT_DELIVERIES};
+use super::Delivery;
 
 /// Deliveries not started yet.
 ///
-/// First attempts with the same ordering key run one after the other, in ID order. Suspects, delivered so
-/// often that they may be what kills processes, run alone, after everything else.
+/// First attempts with the same ordering key run one after the other, in ID order.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {
     ordering_field: Option<String>,
     ready: VecDeque<Delivery>,
     /// For each key with a first attempt ready or running: those behind it.
     lanes: HashMap<Bytes, VecDeque<Delivery>>,
-    suspects: VecDeque<Delivery>,
-    suspect_running: bool,
 }
 
 impl ReadyQueue {
@@ -27,10 +24,6 @@ impl ReadyQueue {
 
     /// Adds a delivery. First attempts come in ID order.
     pub(super) fn push(&mut self, delivery: Delivery) {
-        if delivery.deliveries >= SUSPECT_DELIVERIES {
-            self.suspects.push_back(delivery);
-            return;
-        }
         let Some(key) = self.lane_key(&delivery) else {
             self.ready.push_back(delivery);
             return;
@@ -43,43 +36,19 @@ impl ReadyQueue {
         }
     }
 
-    /// Whether an ordinary delivery may start now.
+    /// Whether a delivery may start now.
     pub(super) fn is_ready(&self) -> bool {
-        !self.suspect_running && !self.ready.is_empty()
+        !self.ready.is_empty()
     }
 
-    /// Takes up to `max` ordinary deliveries to start now.
+    /// Takes up to `max` deliveries to start now.
     pub(super) fn take(&mut self, max: usize) -> Vec<Delivery> {
-        if self.suspect_running {
-            return Vec::new();
-        }
         self.ready.drain(..max.min(self.ready.len())).collect()
-    }
-
-    /// Whether nothing is left to start before a suspect.
-    pub(super) fn is_suspect_next(&self) -> bool {
-        self.ready.is_empty() && !self.suspects.is_empty()
-    }
-
-    /// Takes a suspect to start now, if none is running.
-    pub(super) fn take_suspect(&mut self) -> Option<Delivery> {
-        if self.suspect_running {
-            return None;
-        }
-        let suspect = self.suspects.pop_front();
-        self.suspect_running = suspect.is_some();
-        suspect
-    }
-
-    pub(super) const fn is_suspect_running(&self) -> bool {
-        self.suspect_running
     }
 
     /// Lets go what waited behind a delivery that was started and has now finished.
     pub(super) fn finished(&mut self, delivery: &Delivery) {
-        if delivery.deliveries >= SUSPECT_DELIVERIES {
-            self.suspect_running = false;
-        } else if let Some(key) = self.lane_key(delivery) {
+        if let Some(key) = self.lane_key(delivery) {
             match self.lanes.get_mut(&key).and_then(VecDeque::pop_front) {
                 Some(next) => self.ready.push_back(next),
                 None => drop(self.lanes.remove(&key)),
@@ -87,15 +56,10 @@ impl ReadyQueue {
         }
     }
 
-    /// Whether a suspect waits or runs: then nothing new should be read, so that it soon runs alone.
-    pub(super) fn has_suspect(&self) -> bool {
-        self.suspect_running || !self.suspects.is_empty()
-    }
-
     /// Takes out everything that was not started.
     pub(super) fn take_all(&mut self) -> Vec<Delivery> {
         let waiting = std::mem::take(&mut self.lanes).into_values().flatten();
-        self.ready.drain(..).chain(self.suspects.drain(..)).chain(waiting).collect()
+        self.ready.drain(..).chain(waiting).collect()
     }
 
     fn lane_key(&self, delivery: &Delivery) -> Option<Bytes> {
@@ -114,7 +78,7 @@ mod tests {
     fn delivery(ms: u64, order: &'static str, deliveries: u64) -> Delivery {
         let fields: Fields = [("order_id", order)].into_iter().collect();
         let id = StreamId::new(ms, 0);
-        Delivery { id, fields, deliveries, group: "g".into(), consumer: "c".into(), row: id }
+        Delivery { id, fields, deliveries, group: "g".into(), consumer: "c".into(), row: id, failures: 0 }
     }
 
     fn ids(deliveries: &[Delivery]) -> Vec<u64> {
@@ -144,22 +108,6 @@ mod tests {
         queue.push(delivery(1, "a", 1));
         queue.push(delivery(2, "a", 2));
         assert_eq!(ids(&queue.take(9)), [1, 2]);
-    }
-
-    #[test]
-    fn a_suspect_runs_alone() {
-        let mut queue = ReadyQueue::new(None);
-        queue.push(delivery(1, "a", SUSPECT_DELIVERIES));
-        queue.push(delivery(2, "b", 1));
-        assert!(!queue.is_suspect_next(), "after everything else");
-        assert_eq!(ids(&queue.take(9)), [2]);
-        assert!(queue.is_suspect_next());
-        let suspect = queue.take_suspect().expect("the suspect");
-        queue.push(delivery(3, "c", 1));
-        assert!(queue.take(9).is_empty() && !queue.is_ready(), "no others beside it");
-        queue.finished(&suspect);
-        assert_eq!(ids(&queue.take(9)), [3]);
-        assert!(!queue.has_suspect());
     }
 
     #[test]

@@ -29,6 +29,17 @@ pub struct WorkerSettings {
     pub claim_auto: bool,
     /// The attempt after which a failing entry becomes a dead letter.
     pub max_deliveries: u64,
+    /// How long an entry waits after its first failed attempt; after each further one longer.
+    pub retry_base: Duration,
+    /// By how much longer: each wait is this many times the one before.
+    pub retry_factor: f64,
+    /// The longest wait, before jitter.
+    pub retry_cap: Duration,
+    /// The share of a wait, from 0 to 1, by which it is made shorter or longer at random.
+    pub retry_jitter: f64,
+    /// Entries that wait for another attempt before reading and claiming stop. What is in flight then may still add
+    /// to them.
+    pub max_parked: usize,
     /// First attempts of entries with the same value in this field run in ID order.
     pub ordering_field: Option<String>,
     /// How long a drain may take before handlers are abandoned.
@@ -54,6 +65,11 @@ impl Default for WorkerSettings {
             claim_interval: Duration::from_secs(1),
             claim_auto: true,
             max_deliveries: 5,
+            retry_base: Duration::from_millis(500),
+            retry_factor: 2.0,
+            retry_cap: Duration::from_secs(30),
+            retry_jitter: 0.2,
+            max_parked: 1_000,
             ordering_field: None,
             drain_timeout: Duration::from_secs(8),
             lease_ttl: Duration::from_secs(5),
@@ -68,18 +84,25 @@ impl WorkerSettings {
         (self.claim_min_idle / 5).min(self.lease_renew_interval).max(Duration::from_millis(1))
     }
 
+    /// From this delivery on an entry may be what kills processes: two before ended nobody knows how, or all but the
+    /// last that there may be.
+    pub(super) fn suspect_deliveries(&self) -> u64 {
+        self.max_deliveries.clamp(2, SUSPECT_DELIVERIES)
+    }
+
     /// The time until the next look for idle entries: the interval, a quarter more or less, so that consumers spread
     /// out.
     pub(super) fn claim_interval_jittered(&self) -> Duration {
         self.claim_interval.mul_f64(0.75 + fastrand::f64() / 2.0)
     }
 
-    /// For a redrive stream: the same timing, a tenth of the room.
+    /// For a redrive stream, a stream of exceptions: the same timing in little room.
     pub(super) fn redrive(&self) -> Self {
         Self {
             max_in_flight: self.max_in_flight.min(100),
             read_count: self.read_count.min(50),
             concurrency: self.concurrency.min(8),
+            max_parked: self.max_parked.min(100),
             ..self.clone()
         }
     }
@@ -97,7 +120,7 @@ impl WorkerSettings {
 }
 
 /// Entries delivered so often may be what kills processes: they run alone.
-pub(super) const SUSPECT_DELIVERIES: u64 = 3;
+const SUSPECT_DELIVERIES: u64 = 3;
 
 /// Rows that one claim looks at.
 pub(super) const CLAIM_PAGE: usize = 200;

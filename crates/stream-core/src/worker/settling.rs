@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::{task::JoinError, time::Instant};
+use tokio::task::JoinError;
 
 use super::{
     Delivery,
     engine::{Background, Engine, propagate_panic},
     metrics::DeliveryOutcome,
     process::{Finished, Process, Verdict},
-    settings::SUSPECT_DELIVERIES,
     settler::{ack_until_answered, bury_until_answered},
 };
 use crate::{DeadReason, SettledDead, StreamId};
@@ -24,12 +23,7 @@ impl<P: Process> Engine<P> {
         let mut committed = Vec::new();
         for Finished { delivery, verdict } in finished {
             self.queue.finished(&delivery);
-            if delivery.deliveries >= SUSPECT_DELIVERIES {
-                self.suspect = None;
-                if self.claiming.suspects_left {
-                    self.claiming.next = Instant::now();
-                }
-            }
+            self.end_turn(delivery.row);
             match verdict {
                 Verdict::Ack => self.to_ack.push(delivery.row),
                 Verdict::Committed => committed.push(delivery.row),
@@ -39,16 +33,7 @@ impl<P: Process> Engine<P> {
                 {
                     self.bury(delivery, DeadReason::MaxDeliveries, reason);
                 }
-                Verdict::Retry { reason, after } => {
-                    if let Some(suppressed) = self.retry_log.admit(Instant::now()) {
-                        tracing::warn!(
-                            group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
-                            reason, ?after, suppressed,
-                            "handling failed; the entry stays pending and is delivered again"
-                        );
-                    }
-                    self.forget(delivery.row, DeliveryOutcome::Retried);
-                }
+                Verdict::Retry { reason, after } => self.park(&delivery, &reason, after),
                 Verdict::Dead { reason, message } => self.bury(delivery, reason, message),
             }
         }
@@ -93,9 +78,15 @@ impl<P: Process> Engine<P> {
 
     /// Drops entries that are done, of which `acked` were still pending. Which ones is not known.
     pub(super) fn settled(&mut self, ids: &[StreamId], acked: usize) {
-        let known = ids.iter().filter(|id| self.in_flight.remove(id).is_some()).count();
-        self.permits.add_permits(known);
-        self.context.metrics.in_flight.sub(known as i64);
+        let (mut known, mut room) = (0, 0);
+        for id in ids {
+            if let Some(held) = self.in_flight.remove(id) {
+                known += 1;
+                room += usize::from(held.permit);
+            }
+        }
+        self.permits.add_permits(room);
+        self.context.metrics.in_flight.sub(known);
         let (acked, lost) = ids.split_at(acked.min(ids.len()));
         self.context.metrics.acked(acked);
         self.context.metrics.delivered(DeliveryOutcome::OwnershipLost, lost.len() as u64);
@@ -103,11 +94,20 @@ impl<P: Process> Engine<P> {
 
     /// Drops an entry that is not ours to settle (any more).
     pub(super) fn forget(&mut self, id: StreamId, outcome: DeliveryOutcome) {
-        if self.in_flight.remove(&id).is_some() {
-            self.permits.add_permits(1);
-            self.context.metrics.in_flight.dec();
-        }
+        self.let_go(id);
         self.context.metrics.delivered(outcome, 1);
+    }
+
+    /// Ends what is known of an entry in flight.
+    pub(super) fn let_go(&mut self, id: StreamId) {
+        let Some(held) = self.in_flight.remove(&id) else { return };
+        if held.permit {
+            self.permits.add_permits(1);
+        }
+        match held.parked {
+            Some(parked) => self.unpark(id, parked),
+            None => self.context.metrics.in_flight.dec(),
+        }
     }
 
     /// Whether an ack or a dead letter is still to be written.

@@ -97,7 +97,7 @@ async fn nothing_is_acked_while_the_dead_letters_cannot_be_written() {
     assert_eq!(bench.rows().await.len(), 2);
     let ids: Vec<StreamId> = bench.rows().await.iter().map(|row| row.id).collect();
     // Leases are renewed all the same.
-    assert_eq!(bench.stream.renew(GROUP, "a", &ids).await.unwrap().renewed, 2);
+    assert_eq!(bench.stream.renew(GROUP, "a", &ids, &[]).await.unwrap().renewed, 2);
 }
 
 #[tokio::test]
@@ -122,8 +122,8 @@ async fn a_renewal_touches_only_rows_that_are_still_ours() {
     bench.set_row("b", ids[1], 2, hour).await;
     bench.stream.ack(GROUP, &[ids[2]]).await.unwrap();
     bench.cmd::<i64>(&format!("XDEL $stream {}", ids[3])).await;
-    let renewed = bench.stream.renew(GROUP, "a", &ids[..4]).await.unwrap();
-    assert_eq!(renewed, Renewed { renewed: 1, gone: vec![ids[3]] });
+    let renewed = bench.stream.renew(GROUP, "a", &ids[..4], &[]).await.unwrap();
+    assert_eq!(renewed, Renewed { renewed: 1, gone: vec![ids[3]], ..Renewed::default() });
     let rows: Vec<_> = bench.rows().await;
     let fresh: Vec<_> = rows.iter().map(|row| (row.id, row.idle < hour, row.consumer.as_str())).collect();
     let gone = (ids[3], false, "a");
@@ -131,7 +131,7 @@ async fn a_renewal_touches_only_rows_that_are_still_ours() {
     assert!(rows.iter().all(|row| row.deliveries == 2));
     assert_eq!(bench.dead().await, [], "its owner may still settle it");
     assert_eq!(bench.stream.ack(GROUP, &[ids[3]]).await.unwrap(), 1);
-    assert_eq!(bench.stream.renew(GROUP, "a", &[]).await.unwrap(), Renewed::default());
+    assert_eq!(bench.stream.renew(GROUP, "a", &[], &[]).await.unwrap(), Renewed::default());
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_renewal_may_be_longer_than_a_script_can_unpack() {
         ids.extend(bench.append(500).await);
     }
     bench.deliver_to("a", 9_000).await;
-    assert_eq!(bench.stream.renew(GROUP, "a", &ids).await.unwrap().renewed, 9_000);
+    assert_eq!(bench.stream.renew(GROUP, "a", &ids, &[]).await.unwrap().renewed, 9_000);
 }
 
 #[tokio::test]

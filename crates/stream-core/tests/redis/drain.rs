@@ -42,7 +42,7 @@ async fn running_handlers_finish_and_the_rest_is_released_uncounted() {
     // Nothing more is started while the running ones finish, and only those do.
     gate.add_permits(3);
     let report = worker.end().await.unwrap();
-    assert_eq!(report, DrainReport { finished: 3, released: 7, abandoned: 0 });
+    assert_eq!(report, DrainReport { finished: 3, released: 7, abandoned: 0, waiting: 0 });
     let started = seen.ids();
     assert_eq!(started.len(), 3, "no handler was started by the drain");
     let rows = bench.rows().await;
@@ -91,7 +91,7 @@ async fn handlers_that_overrun_are_abandoned_and_counted() {
     seen.reaches(2).await;
     eventually(SOON, "all are read", async || (bench.rows().await.len() == 5).then_some(())).await;
     let report = worker.drain().await;
-    assert_eq!(report, DrainReport { finished: 0, released: 3, abandoned: 2 });
+    assert_eq!(report, DrainReport { finished: 0, released: 3, abandoned: 2, waiting: 0 });
     let abandoned = seen.ids();
     let rows = bench.rows().await;
     for row in &rows {
@@ -119,7 +119,7 @@ async fn what_the_last_read_brings_is_given_back() {
     let late = bench.append(1).await;
     gate.add_permits(1);
     let report = worker.end().await.unwrap();
-    assert_eq!(report, DrainReport { finished: 1, released: 1, abandoned: 0 });
+    assert_eq!(report, DrainReport { finished: 1, released: 1, abandoned: 0, waiting: 0 });
     assert_eq!(seen.all().len(), 1);
     assert_eq!(bench.owners().await, [(late[0], "c".into(), 0)]);
 }
@@ -141,7 +141,7 @@ async fn a_drain_does_not_wait_for_a_long_read() {
         let started = tokio::time::Instant::now();
         let report = worker.drain().await;
         assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-        assert_eq!(report, DrainReport { finished: 0, released: 0, abandoned: entries as u64 });
+        assert_eq!(report, DrainReport { finished: 0, released: 0, abandoned: entries as u64, waiting: 0 });
         bench.append(1).await;
         assert_eq!(bench.rows().await.len(), entries, "the abandoned read is handed nothing");
     }
@@ -167,8 +167,10 @@ async fn a_retry_in_a_drain_stays_pending_and_counted() {
     seen.reaches(1).await;
     worker.shutdown.cancel();
     gate.add_permits(1);
-    worker.end().await.unwrap();
+    let report = worker.end().await.unwrap();
+    assert_eq!((report.finished, report.waiting, report.abandoned), (1, 1, 0));
     assert_eq!(bench.owners().await, [(ids[0], "c".into(), 1)]);
+    assert!(bench.rows().await[0].idle > Duration::from_mins(1), "claimable at once");
 }
 
 #[tokio::test]
@@ -178,7 +180,10 @@ async fn no_handler_is_started_twice_by_a_clean_drain_under_load() {
         bench.append(500).await;
     }
     let seen = Seen::default();
-    let settings = |name: &str| WorkerSettings { concurrency: 8, read_count: 50, ..quick(name) };
+    // Not so short that a busy machine lets leases run out.
+    let claim_min_idle = Duration::from_secs(2);
+    let settings =
+        |name: &str| WorkerSettings { concurrency: 8, read_count: 50, claim_min_idle, ..quick(name) };
     let handler = || {
         let seen = seen.clone();
         On(move |delivery: Delivery| {

@@ -118,7 +118,7 @@ async fn a_trimmed_entry_that_its_owner_still_holds_is_counted() {
     let ids = bench.append(3).await;
     bench.deliver_to("a", 3).await;
     bench.cmd::<i64>("XTRIM $stream MAXLEN 0").await;
-    let renewed = bench.stream.renew(GROUP, "a", &ids).await.unwrap();
+    let renewed = bench.stream.renew(GROUP, "a", &ids, &[]).await.unwrap();
     assert_eq!((renewed.renewed, renewed.gone), (0, ids.clone()));
     assert_eq!(bench.stream.ack(GROUP, &ids).await.unwrap(), 3, "the rows were left to their owner");
 }

@@ -166,6 +166,7 @@ pub(crate) fn quick(consumer: &str) -> WorkerSettings {
         block: Duration::from_millis(100),
         claim_min_idle: MIN_IDLE,
         claim_interval: Duration::from_millis(50),
+        retry_base: Duration::from_millis(20),
         drain_timeout: Duration::from_secs(5),
         lease_ttl: Duration::from_secs(1),
         lease_renew_interval: Duration::from_millis(200),
