@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backoff;
+mod capabilities;
 mod commit;
 mod connection;
 mod entry;
@@ -15,6 +16,7 @@ mod server;
 mod stream;
 mod worker;
 
+pub use capabilities::{Availability, Capabilities, Capability};
 pub use connection::{BlockingConnection, ConnectSettings, Connection, Connector, ConnectorError};
 pub use entry::{Entry, Fields};
 pub use error::{Error, ErrorKind};

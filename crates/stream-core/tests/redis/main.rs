@@ -1,6 +1,7 @@
 //! The crate against real Redis servers, one module a subject.
 
 mod append;
+mod capabilities;
 mod connection;
 mod counts;
 mod dead_letters;
