@@ -25,6 +25,7 @@
 //! }
 //! ```
 
+mod capabilities;
 pub mod cli;
 pub mod config;
 pub mod ops;
@@ -35,6 +36,7 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod worker;
 
+pub use capabilities::ServerCapabilities;
 pub use cli::{Context, Service, ServiceArgs, service_main};
 pub use config::Settings;
 pub use ops::{Condition, Readiness};

@@ -1,21 +1,26 @@
 //! A service's way to Redis: connects lazily, watches the server, and keeps readiness true to it.
 
-use std::{pin::pin, time::Duration};
+use std::{path::Path, pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use prometheus::IntGauge;
 use stream_core::{
     ConnectSettings, Connector, EventStream, MaxLen, Precision, ServerInfo, ServerVersion, StreamKey,
 };
-use tokio::time::sleep;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use crate::{
-    Condition, Context, Settings,
+    Condition, Context, ServerCapabilities, Settings,
     config::{RedisUrl, RetentionPolicy},
 };
 
 /// How often the server is asked for a sign of life.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is asked who it is, and whether it still takes writes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The connector and the stream that a service works with.
 #[derive(Debug, Clone)]
@@ -24,6 +29,8 @@ pub struct Redis {
     pub connector: Connector,
     /// The configured stream, over a connection shared by all commands.
     pub stream: EventStream,
+    /// What the server can do, once it has been tried.
+    pub capabilities: ServerCapabilities,
     eviction_gauge: IntGauge,
 }
 
@@ -32,6 +39,7 @@ pub fn connector(settings: &Settings) -> anyhow::Result<Connector> {
     let redis = &settings.redis;
     let connect = ConnectSettings {
         url: RedisUrl::expose(&redis.url).to_owned(),
+        url_file: redis.url.file().map(Path::to_owned),
         connect_timeout: redis.connect_timeout,
         response_timeout: redis.response_timeout,
         blocking_margin: redis.blocking_margin,
@@ -60,7 +68,10 @@ impl Redis {
             "1 if the server's eviction policy is not noeviction: it could delete the stream whole",
         )?;
         context.registry.register(Box::new(eviction_gauge.clone()))?;
-        Ok(Self { connector, stream, eviction_gauge })
+        context.registry.register(Box::new(connector.errors()))?;
+        let capabilities = ServerCapabilities::register(&context.registry)?;
+        context.ops.mount(capabilities.routes());
+        Ok(Self { connector, stream, capabilities, eviction_gauge })
     }
 
     /// Runs `service` to its end while watching the server: `/readyz` is false whenever Redis is away. Ends
@@ -71,9 +82,16 @@ impl Redis {
         service: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
         let mut service = pin!(service);
+        let (server, seen) = watch::channel(None);
+        let watching = async {
+            tokio::select! {
+                unusable = self.watch(context, server) => unusable,
+                never = self.capabilities.keep(&self.connector, &self.stream, seen) => match never {},
+            }
+        };
         tokio::select! {
             result = &mut service => result,
-            unusable = self.watch(context) => {
+            unusable = watching => {
                 // What was begun is drained before the process ends.
                 context.shutdown.cancel();
                 service.await.ok();
@@ -82,20 +100,30 @@ impl Redis {
         }
     }
 
-    /// Watches the server; returns only when it cannot be used.
-    async fn watch(&self, context: &Context) -> anyhow::Error {
+    /// Watches the server, telling `server` which it is; returns only when it cannot be used.
+    async fn watch(&self, context: &Context, server: watch::Sender<Option<ServerInfo>>) -> anyhow::Error {
         let connection = self.stream.connection();
         let mut available = None;
+        let mut looked_at = None;
         loop {
-            let probe = match available {
-                // A server that comes back may be another one.
-                Some(true) => connection.ping().await.map(|()| None),
-                _ => ServerInfo::ask(connection).await.map(Some),
-            };
+            // A server that comes back may be another one, and one that stays may have changed.
+            let due =
+                available != Some(true) || looked_at.is_none_or(|at: Instant| at.elapsed() >= LOOK_INTERVAL);
+            let probe =
+                if due { self.look().await.map(Some) } else { connection.ping().await.map(|()| None) };
             match probe {
-                Ok(info) => {
-                    if let Some(error) = info.and_then(|info| self.check(&info, &context.settings).err()) {
-                        return error;
+                Ok(seen) => {
+                    if let Some((info, key_type)) = seen {
+                        looked_at = Some(Instant::now());
+                        if available != Some(true)
+                            && let Err(error) = self.check(&info, &context.settings)
+                        {
+                            return error;
+                        }
+                        self.eviction_gauge.set(i64::from(info.may_evict()));
+                        let usable = self.usable(&info, &key_type);
+                        server.send_replace(Some(info));
+                        context.readiness.set(Condition::Other("redis server"), usable);
                     }
                     if available != Some(true) {
                         tracing::info!(address = connection.address(), "Redis answers");
@@ -115,6 +143,29 @@ impl Redis {
         }
     }
 
+    /// PING as well as INFO: a server that cannot persist refuses the former (MISCONF) and answers the latter.
+    async fn look(&self) -> Result<(ServerInfo, String), stream_core::Error> {
+        self.stream.connection().ping().await?;
+        let info = ServerInfo::ask(self.stream.connection()).await?;
+        let key_type = match self.stream.key_type().await {
+            // Whoever may not ask can still work.
+            Err(error) if error.code() == Some("NOPERM") => "stream".to_owned(),
+            answer => answer?,
+        };
+        Ok((info, key_type))
+    }
+
+    /// Whether a server that answers can be worked with.
+    fn usable(&self, info: &ServerInfo, key_type: &str) -> Result<(), String> {
+        if info.is_replica {
+            return Err("it is a replica and takes no writes".to_owned());
+        }
+        match key_type {
+            "stream" | "none" => Ok(()),
+            other => Err(format!("its key {} holds a {other}, not a stream", self.stream.key())),
+        }
+    }
+
     fn check(&self, info: &ServerInfo, settings: &Settings) -> anyhow::Result<()> {
         anyhow::ensure!(
             info.version >= ServerVersion::OLDEST,
@@ -123,7 +174,6 @@ impl Redis {
             self.connector.address(),
             ServerVersion::OLDEST
         );
-        self.eviction_gauge.set(i64::from(info.may_evict()));
         if info.may_evict() {
             let policy = &info.eviction_policy;
             anyhow::ensure!(

@@ -1,10 +1,16 @@
 //! What a worker service needs beside its handler: settings of the runtime, and readiness.
 
-use std::{net::SocketAddr, thread};
+use std::{net::SocketAddr, thread, time::Duration};
 
-use stream_core::{Worker, WorkerError, WorkerSettings};
+use stream_core::{Worker, WorkerError, WorkerHealth, WorkerSettings};
+use tokio_util::sync::CancellationToken;
 
-use crate::{Condition, Context, Redis, Settings};
+use crate::{Condition, Context, Readiness, Redis, Settings};
+
+/// How often the worker's health is looked at.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
+/// What fails for longer than this makes the process not ready: a reconnect takes less.
+const FAILING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The runtime's settings for a worker whose ops port is `ops_listen`.
 pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
@@ -35,7 +41,8 @@ pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
     }
 }
 
-/// A worker of `group`; `/readyz` is true only while every one of its consumers holds its name.
+/// A worker of `group`; `/readyz` is true only while every one of its consumers holds its name, and reading and
+/// settling have not failed for long.
 pub fn build(
     context: &Context,
     redis: &Redis,
@@ -59,7 +66,16 @@ pub fn build(
             readiness.set(Condition::Consumers, state);
         }
     });
+    tokio::spawn(watch_health(worker.health(), context.readiness.clone(), context.shutdown.clone()));
     Ok(worker)
+}
+
+/// Keeps readiness true to whether the consumers can read and settle.
+async fn watch_health(health: WorkerHealth, readiness: Readiness, shutdown: CancellationToken) {
+    let mut tick = tokio::time::interval(HEALTH_INTERVAL);
+    while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+        readiness.set(Condition::Other("worker"), health.failing(FAILING_PATIENCE).map_or(Ok(()), Err));
+    }
 }
 
 /// The ops port as others can reach it: as configured, else as it is bound; where that is every interface, by the

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus::{IntCounterVec, Opts};
 use redis::{
     Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
     ScriptInvocation, Value,
@@ -23,6 +25,9 @@ use crate::error::{Error, ErrorKind};
 pub struct ConnectSettings {
     /// `redis://[user:password@]host:port/[db]`.
     pub url: String,
+    /// The file that the URL came from, if it did. It is read again whenever the server refuses the credentials,
+    /// so that a rotated password is picked up.
+    pub url_file: Option<PathBuf>,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
     /// How long an ordinary command may take.
@@ -36,6 +41,7 @@ impl Default for ConnectSettings {
     fn default() -> Self {
         Self {
             url: "redis://127.0.0.1:6379/".to_owned(),
+            url_file: None,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),
             blocking_margin: Duration::from_secs(5),
@@ -59,9 +65,18 @@ pub struct ConnectorError(String);
 
 /// Makes connections to one Redis server. Cheap to clone; making one does not connect.
 #[derive(Clone)]
-pub struct Connector {
+pub struct Connector(Arc<Source>);
+
+struct Source {
+    /// Replaced when the file of the URL has another one.
+    target: RwLock<Target>,
+    settings: ConnectSettings,
+    errors: IntCounterVec,
+}
+
+struct Target {
     client: Client,
-    settings: Arc<ConnectSettings>,
+    url: String,
 }
 
 impl fmt::Debug for Connector {
@@ -75,48 +90,95 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Breaks a half-open connection whose sent data nobody acknowledges (`TCP_USER_TIMEOUT`, RFC 5482).
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
+/// This many refusals in a row, whatever their kind, mean that the manager may be stuck on the one that its
+/// reconnect met.
+const REFUSALS_UNTIL_REBUILD: u32 = 10;
 
 impl Connector {
     /// Checks the URL. Nothing is connected yet.
     pub fn new(settings: ConnectSettings) -> Result<Self, ConnectorError> {
         let describe = |error: RedisError| ConnectorError(error.to_string());
-        let info: ConnectionInfo = settings.url.as_str().into_connection_info().map_err(describe)?;
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL));
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(USER_TIMEOUT);
-        let client = Client::open(info.set_tcp_settings(tcp)).map_err(describe)?;
-        Ok(Self { client, settings: Arc::new(settings) })
+        let client = client(&settings.url).map_err(describe)?;
+        let opts = Opts::new("redis_errors_total", "Failed Redis operations of the process by kind");
+        let errors = IntCounterVec::new(opts, &["kind"]).map_err(|e| ConnectorError(e.to_string()))?;
+        for kind in ErrorKind::ALL {
+            errors.with_label_values(&[kind.label()]);
+        }
+        let target = RwLock::new(Target { client, url: settings.url.clone() });
+        Ok(Self(Arc::new(Source { target, settings, errors })))
     }
 
     /// `host:port` of the server, for messages; never the password.
     pub fn address(&self) -> String {
-        self.client.get_connection_info().addr().to_string()
+        self.client().get_connection_info().addr().to_string()
+    }
+
+    /// What failed over all connections made by this connector: `redis_errors_total` by [kind](ErrorKind), to be
+    /// registered. Every series exists.
+    pub fn errors(&self) -> IntCounterVec {
+        self.0.errors.clone()
+    }
+
+    fn client(&self) -> Client {
+        self.0.target.read().unwrap_or_else(PoisonError::into_inner).client.clone()
+    }
+
+    /// Reads the URL's file again, if it came from one: its password may have been rotated. What cannot be read or
+    /// used changes nothing; the file may be half-written, and the next refusal reads it once more.
+    fn refresh(&self) {
+        let Some(path) = &self.0.settings.url_file else { return };
+        let url = match std::fs::read_to_string(path) {
+            Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
+            Err(error) => {
+                tracing::debug!(path = %path.display(), %error, "the Redis URL's file cannot be read again");
+                return;
+            }
+        };
+        let mut target = self.0.target.write().unwrap_or_else(PoisonError::into_inner);
+        if target.url == url {
+            return;
+        }
+        if let Ok(client) = client(&url) {
+            tracing::info!(path = %path.display(), "the Redis URL's file has changed; using it");
+            *target = Target { client, url };
+        } else {
+            // The error's text might show the password.
+            tracing::debug!(path = %path.display(), "the Redis URL's file holds no usable URL now");
+        }
     }
 
     /// A connection for ordinary commands. Clones share it; it connects at its first command.
     pub fn commands(&self) -> Result<Connection, Error> {
-        Connection::open(self.clone(), self.settings.response_timeout, 3)
+        Connection::open(self.clone(), self.0.settings.response_timeout, 3)
     }
 
     /// A connection for one blocking reader, with a response timeout longer than its `block`.
     pub fn blocking(&self, block: Duration) -> Result<BlockingConnection, Error> {
         // A read that timed out may still be parked at the server and would swallow the next entry:
         // the socket has to go at once.
-        Connection::open(self.clone(), block + self.settings.blocking_margin, 1).map(BlockingConnection)
+        Connection::open(self.clone(), block + self.0.settings.blocking_margin, 1).map(BlockingConnection)
     }
 
     fn manager(&self, response_timeout: Duration) -> RedisResult<ConnectionManager> {
         // Few retries: a command fails soon, with the reason, and the caller's own backoff decides.
         let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(self.settings.connect_timeout))
+            .set_connection_timeout(Some(self.0.settings.connect_timeout))
             .set_response_timeout(Some(response_timeout))
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(50))
             .set_pipeline_buffer_size(512);
-        ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+        ConnectionManager::new_lazy_with_config(self.client(), config)
     }
+}
+
+fn client(url: &str) -> RedisResult<Client> {
+    let info: ConnectionInfo = url.into_connection_info()?;
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL));
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(USER_TIMEOUT);
+    Client::open(info.set_tcp_settings(tcp))
 }
 
 /// A connection for ordinary, non-blocking commands: reconnects by itself, cheap to clone.
@@ -129,6 +191,7 @@ struct Shared {
     /// This many timeouts in a row mean that the connection is dead although nothing said so.
     timeouts_until_rebuild: u32,
     timeouts: AtomicU32,
+    refusals: AtomicU32,
     slot: RwLock<Slot>,
 }
 
@@ -156,6 +219,7 @@ impl Connection {
             response_timeout,
             timeouts_until_rebuild,
             timeouts: AtomicU32::new(0),
+            refusals: AtomicU32::new(0),
             slot: RwLock::new(Slot { manager, generation: 0 }),
         })))
     }
@@ -228,21 +292,31 @@ impl Connection {
         generation: u64,
         result: RedisResult<T>,
     ) -> Result<T, Error> {
+        let shared = &*self.0;
         let error = match result {
             Ok(value) => {
-                self.0.timeouts.store(0, Ordering::Relaxed);
+                shared.timeouts.store(0, Ordering::Relaxed);
+                shared.refusals.store(0, Ordering::Relaxed);
                 return Ok(value);
             }
             Err(error) => Error::new(operation, error),
         };
+        if !error.is_answer() {
+            shared.connector.0.errors.with_label_values(&[error.kind().label()]).inc();
+        }
         let rebuild = match error.kind() {
             ErrorKind::Timeout => {
-                self.0.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= self.0.timeouts_until_rebuild
+                shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= shared.timeouts_until_rebuild
+            }
+            ErrorKind::Auth => {
+                shared.connector.refresh();
+                true
             }
             // A manager whose reconnect failed with one of these answers with it for ever
             // (redis-rs 1.8), and after a failover its address may lead to another server by now.
-            ErrorKind::Auth | ErrorKind::MaxClients | ErrorKind::Loading | ErrorKind::ReadOnly => true,
-            _ => false,
+            ErrorKind::MaxClients | ErrorKind::Loading | ErrorKind::ReadOnly => true,
+            ErrorKind::Connection => false,
+            _ => shared.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_UNTIL_REBUILD,
         };
         if rebuild {
             self.rebuild(generation);
@@ -257,6 +331,7 @@ impl Connection {
         if slot.generation == failed_generation {
             *slot = Slot { manager, generation: failed_generation + 1 };
             self.0.timeouts.store(0, Ordering::Relaxed);
+            self.0.refusals.store(0, Ordering::Relaxed);
         }
     }
 }

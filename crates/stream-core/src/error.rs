@@ -115,6 +115,12 @@ impl Error {
             && !self.cause.is_connection_refusal()
     }
 
+    /// Whether it is the plain answer to a question: a group that exists already, a stream that does not. Whoever
+    /// asked takes it for one.
+    pub(crate) fn is_answer(&self) -> bool {
+        self.code() == Some("BUSYGROUP") || self.cause.to_string().contains("no such key")
+    }
+
     /// The server's error code, such as `BUSYGROUP`.
     pub fn code(&self) -> Option<&str> {
         self.cause.code()

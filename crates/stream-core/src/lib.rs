@@ -23,7 +23,7 @@ pub use error::{Error, ErrorKind};
 pub use id::{ParseStreamIdError, StreamId};
 pub use key::{StreamKey, StreamKeyError};
 pub use lease::{Holder, Lease, NameError, NameLease, Take};
-pub use server::{ServerInfo, ServerVersion};
+pub use server::{Persistence, ServerInfo, ServerVersion};
 pub use stream::{
     AutoClaimed, ClaimRequest, Claimed, ClaimedEntry, ConsumerInfo, DeadReason, Direction, EventStream,
     GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary,
@@ -32,5 +32,5 @@ pub use stream::{
 };
 pub use worker::{
     Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,
-    WorkerMetrics, WorkerSettings,
+    WorkerHealth, WorkerMetrics, WorkerSettings,
 };

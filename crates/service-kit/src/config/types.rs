@@ -1,25 +1,40 @@
 //! Setting types that are more than text or a number.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// A Redis URL; `Debug` and `Display` mask its password, so that it can be logged.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(String);
+pub struct RedisUrl {
+    url: String,
+    file: Option<PathBuf>,
+}
 
 impl RedisUrl {
     /// Takes any text; what is not a Redis URL is refused when the settings are checked.
     pub fn new(url: impl Into<String>) -> Self {
-        Self(url.into())
+        Self { url: url.into(), file: None }
+    }
+
+    /// Says that it was read from a file, which may hold another one later.
+    #[must_use]
+    pub(super) fn read_from(self, file: PathBuf) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// The file that it was read from (`ORDERFLOW__REDIS__URL__FILE`), if it was.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The URL with its password, for the client alone.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.url
     }
 
     /// The URL with `***` for the password in its authority or its `pass` parameter.
     pub fn masked(&self) -> String {
-        let Ok(mut url) = url::Url::parse(&self.0) else {
+        let Ok(mut url) = url::Url::parse(&self.url) else {
             // What does not parse cannot be masked part by part.
             return "***".to_owned();
         };

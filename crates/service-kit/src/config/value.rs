@@ -8,7 +8,7 @@ use ::config::ValueKind;
 use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
-use super::layer::Leaf;
+use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
 use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Word};
 
@@ -57,7 +57,11 @@ impl Setting for RedisUrl {
     const ALLOWED: &'static str = "a URL such as redis://user:password@host:6379/0";
 
     fn parse(leaf: &Leaf) -> Option<Self> {
-        text(leaf).map(Self::new)
+        let url = text(leaf).map(Self::new)?;
+        Some(match &leaf.origin {
+            Origin::EnvFile { path, .. } => url.read_from(path.clone()),
+            _ => url,
+        })
     }
 
     fn to_toml(&self) -> String {

@@ -1,7 +1,7 @@
 //! The routes of the ops port.
 
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -19,16 +19,30 @@ use crate::problem::{method_not_allowed, not_found};
 /// Lets a service add routes, such as `/admin`, to its ops port once it has built what they need;
 /// the ops server is up long before that. Clones share the routes.
 #[derive(Debug, Clone, Default)]
-pub struct OpsRoutes(Arc<OnceLock<Router>>);
+pub struct OpsRoutes(Arc<RwLock<Mounted>>);
+
+#[derive(Debug, Default)]
+struct Mounted {
+    /// Everything mounted so far.
+    routes: Router,
+    /// The same with answers to whatever else is asked for.
+    served: Option<Router>,
+}
 
 impl OpsRoutes {
-    /// Adds the service's own routes.
+    /// Adds routes to those that are mounted.
     ///
     /// # Panics
-    /// On the second call: a service has one set of routes.
-    pub fn mount(&self, router: Router) {
-        let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
-        assert!(self.0.set(router).is_ok(), "ops routes are mounted once");
+    /// If a route is mounted already.
+    pub fn mount(&self, more: Router) {
+        let mut mounted = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let routes = mounted.routes.clone().merge(more);
+        let served = routes.clone().fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+        *mounted = Mounted { routes, served: Some(served) };
+    }
+
+    fn served(&self) -> Option<Router> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).served.clone()
     }
 }
 
@@ -70,10 +84,10 @@ async fn metrics(State(ops): State<Ops>) -> Response {
 }
 
 async fn mounted(State(ops): State<Ops>, request: Request) -> Response {
-    match ops.routes.0.get() {
-        Some(router) => {
+    match ops.routes.served() {
+        Some(mut router) => {
             // A router is always ready, so that `poll_ready` can be left out.
-            let result: Result<Response, Infallible> = router.clone().call(request).await;
+            let result: Result<Response, Infallible> = router.call(request).await;
             result.into_response()
         }
         None => not_found(request.uri().clone()).await.into_response(),

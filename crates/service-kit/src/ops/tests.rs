@@ -100,6 +100,8 @@ async fn a_service_mounts_its_routes_on_the_running_port() {
     assert_eq!(status, 404);
     assert!(head.contains("content-type: application/problem+json"), "{head}");
     routes.mount(Router::new().route("/admin/pause", post(|| async { "paused" })));
+    routes.mount(Router::new().route("/more", get(|| async { "more" })));
+    assert_eq!(request(server.addr, "GET", "/more").await.2, "more");
     let (status, _, body) = request(server.addr, "POST", "/admin/pause").await;
     assert_eq!((status, body.as_str()), (200, "paused"));
     let (status, head, _) = request(server.addr, "GET", "/admin/pause").await;

@@ -156,6 +156,13 @@ impl EventStream {
         self.xinfo("STREAM", &[]).await.map(Option::unwrap_or_default)
     }
 
+    /// What the stream's key holds (TYPE): `stream`, `none`, or what somebody else has put there.
+    pub async fn key_type(&self) -> Result<String, Error> {
+        let mut cmd = redis::cmd("TYPE");
+        cmd.arg(self.key.as_str());
+        self.connection.query("TYPE", &cmd).await
+    }
+
     /// Every consumer group of the stream; none if there is no stream.
     pub async fn groups(&self) -> Result<Vec<GroupInfo>, Error> {
         self.xinfo("GROUPS", &[]).await.map(Option::unwrap_or_default)
@@ -172,7 +179,7 @@ impl EventStream {
         cmd.arg(what).arg(self.key.as_str()).arg(args);
         match self.connection.query("XINFO", &cmd).await {
             Ok(info) => Ok(Some(info)),
-            Err(error) if error.to_string().contains("no such key") => Ok(None),
+            Err(error) if error.is_answer() => Ok(None),
             Err(error) => Err(error),
         }
     }

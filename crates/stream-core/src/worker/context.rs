@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{WorkerMetrics, WorkerSettings, failures::Failures, isolation::Isolation};
+use super::{WorkerMetrics, WorkerSettings, failures::Failures, health::WorkerHealth, isolation::Isolation};
 use crate::{ClaimRequest, Error, EventStream, StreamId};
 
 /// One consumer's stream, names, settings and metrics.
@@ -15,6 +15,8 @@ pub(super) struct Context {
     pub(super) consumer: Arc<str>,
     pub(super) settings: Arc<WorkerSettings>,
     pub(super) metrics: WorkerMetrics,
+    /// Shared by all consumers of the worker.
+    pub(super) health: WorkerHealth,
     /// Shared by all consumers of the worker.
     pub(super) isolation: Isolation,
     /// Whether this one of the process's consumers records the group's position.
@@ -31,6 +33,7 @@ impl Context {
             consumer: Arc::clone(&self.consumer),
             settings: Arc::new(self.settings.redrive()),
             metrics: self.metrics.clone(),
+            health: self.health.clone(),
             isolation: self.isolation.clone(),
             records_position: false,
         }
@@ -67,13 +70,18 @@ impl Context {
     /// Counts and logs a failed Redis operation of this consumer.
     pub(super) fn report(&self, doing: &'static str, error: &Error) {
         self.metrics.redis_error(error.kind());
-        tracing::warn!(group = %self.group, consumer = %self.consumer, %error, "{doing}; trying again");
+        if self.health.may_log(doing, Some(error.kind()), Instant::now()) {
+            tracing::warn!(group = %self.group, consumer = %self.consumer, %error, "{doing}; trying again");
+        }
     }
 
     /// Counts a failure, and logs it if its series is due a line.
     pub(super) fn failed(&self, series: &mut Failures, doing: &'static str, error: &Error) {
         self.metrics.redis_error(error.kind());
-        if let Some(attempts) = series.failed(Instant::now()) {
+        let now = Instant::now();
+        if let Some(attempts) = series.failed(now)
+            && self.health.may_log(doing, Some(error.kind()), now)
+        {
             tracing::warn!(
                 group = %self.group, consumer = %self.consumer, attempts, %error,
                 "{doing} failed; trying again"
@@ -81,9 +89,17 @@ impl Context {
         }
     }
 
+    /// The same for an operation without which the worker does not do what it is for: reading and settling.
+    pub(super) fn failed_vital(&self, series: &mut Failures, doing: &'static str, error: &Error) {
+        series.show(&self.health, doing, error);
+        self.failed(series, doing, error);
+    }
+
     /// Ends a series of failures, with a line if there was one.
     pub(super) fn works(&self, series: &mut Failures, doing: &'static str) {
-        if let Some(attempts) = series.recovered() {
+        if let Some(attempts) = series.recovered()
+            && self.health.may_log(doing, None, Instant::now())
+        {
             tracing::info!(group = %self.group, consumer = %self.consumer, attempts, "{doing} works again");
         }
     }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::health::{Failing, WorkerHealth};
+use crate::Error;
+
 /// How often a failure that lasts is logged again.
 const FAILING_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -36,11 +39,13 @@ impl Throttle {
 pub(super) struct Failures {
     attempts: u64,
     throttle: Throttle,
+    /// Makes the failing operation visible in the worker's health until the series ends.
+    failing: Option<Failing>,
 }
 
 impl Default for Failures {
     fn default() -> Self {
-        Self { attempts: 0, throttle: Throttle::new(FAILING_LOG_INTERVAL) }
+        Self { attempts: 0, throttle: Throttle::new(FAILING_LOG_INTERVAL), failing: None }
     }
 }
 
@@ -49,6 +54,11 @@ impl Failures {
     pub(super) fn failed(&mut self, now: Instant) -> Option<u64> {
         self.attempts += 1;
         self.throttle.admit(now).map(|_| self.attempts)
+    }
+
+    /// Shows the failure in the worker's health: without this operation it does not do what it is for.
+    pub(super) fn show(&mut self, health: &WorkerHealth, doing: &'static str, error: &Error) {
+        self.failing.get_or_insert_with(|| health.begin(doing)).because(error);
     }
 
     /// Ends the series. The number of attempts that failed, if any did.

@@ -7,6 +7,7 @@ mod drain;
 mod engine;
 mod failures;
 mod handler;
+mod health;
 mod isolation;
 mod job;
 mod leases;
@@ -25,6 +26,7 @@ mod suspects;
 
 pub use drain::DrainReport;
 pub use handler::{Delivery, Handler, Outcome};
+pub use health::WorkerHealth;
 pub use metrics::WorkerMetrics;
 pub use projection::{Effects, Projection, Rejection};
 pub use settings::WorkerSettings;

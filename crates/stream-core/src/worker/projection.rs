@@ -78,7 +78,7 @@ impl<P: Projection> Process for ProjectionProcess<P> {
                 finished.extend(verdicts);
             }
             Committed::Overflow(message) => {
-                self.commit_one_by_one(&context, included, message, &mut finished).await
+                self.commit_one_by_one(&context, included, message, &mut finished).await;
             }
         }
         self.metrics.handler_seconds.observe(started.elapsed().as_secs_f64());
@@ -112,9 +112,7 @@ impl<P: Projection> ProjectionProcess<P> {
         loop {
             match context.stream.commit(&context.group, commit).await {
                 Ok(committed) => {
-                    if let Some(attempts) = failures.recovered() {
-                        tracing::info!(group = %context.group, attempts, "commits work again");
-                    }
+                    context.works(&mut failures, "committing");
                     return match committed {
                         // What is not pending any more was acked by the attempt whose answer did not arrive.
                         Committed::Applied { .. } if maybe_applied => {
@@ -124,11 +122,8 @@ impl<P: Projection> ProjectionProcess<P> {
                     };
                 }
                 Err(error) => {
-                    self.metrics.redis_error(error.kind());
                     maybe_applied |= error.may_have_been_applied();
-                    if let Some(attempts) = failures.failed(Instant::now()) {
-                        tracing::warn!(group = %context.group, attempts, %error, "a commit failed; trying again");
-                    }
+                    context.failed_vital(&mut failures, "committing", &error);
                 }
             }
             backoff.wait(&never).await;

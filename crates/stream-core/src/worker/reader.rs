@@ -95,7 +95,7 @@ impl Reader {
                 }
                 Err(error) => {
                     drop(reserved);
-                    self.context.failed(&mut failures, "reading", &error);
+                    self.context.failed_vital(&mut failures, "reading", &error);
                     self.recover(&error).await;
                     if !backoff.wait(&stop).await {
                         return;

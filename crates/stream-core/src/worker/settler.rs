@@ -64,7 +64,7 @@ async fn until_answered<T, F: Future<Output = Result<T, Error>>>(
                     return None;
                 }
                 maybe_applied |= error.may_have_been_applied();
-                context.failed(&mut failures, doing, &error);
+                context.failed_vital(&mut failures, doing, &error);
             }
         }
         backoff.wait(&never).await;

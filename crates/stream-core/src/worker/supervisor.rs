@@ -10,6 +10,7 @@ use super::{
     DrainReport, Handler, Projection, WorkerMetrics, WorkerSettings,
     consumer::run_consumer,
     context::Context,
+    health::WorkerHealth,
     isolation::Isolation,
     process::{HandlerProcess, Process},
     projection::ProjectionProcess,
@@ -45,6 +46,7 @@ pub struct Worker {
     group: Arc<str>,
     settings: Arc<WorkerSettings>,
     metrics: WorkerMetrics,
+    health: WorkerHealth,
     ready: watch::Sender<usize>,
 }
 
@@ -63,12 +65,18 @@ impl Worker {
         }
         let metrics = WorkerMetrics::register(registry, group)?;
         let (ready, _) = watch::channel(0);
-        Ok(Self { connector, stream, group: group.into(), settings: Arc::new(settings), metrics, ready })
+        let (group, settings, health) = (group.into(), Arc::new(settings), WorkerHealth::default());
+        Ok(Self { connector, stream, group, settings, metrics, health, ready })
     }
 
     /// How many of the consumers hold their names: the worker is ready when all do.
     pub fn consumers_ready(&self) -> watch::Receiver<usize> {
         self.ready.subscribe()
+    }
+
+    /// Whether the consumers can read and settle.
+    pub fn health(&self) -> WorkerHealth {
+        self.health.clone()
     }
 
     /// Runs `handler` for every delivery until `shutdown`, then drains. Waits for Redis as long as it
@@ -117,6 +125,7 @@ impl Worker {
                 consumer: name.as_str().into(),
                 settings: Arc::clone(&self.settings),
                 metrics: self.metrics.clone(),
+                health: self.health.clone(),
                 isolation: isolation.clone(),
                 records_position: index == 0,
             });

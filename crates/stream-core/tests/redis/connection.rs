@@ -27,6 +27,43 @@ async fn a_wrong_password_is_told_and_the_right_one_works_later() {
 }
 
 #[tokio::test]
+async fn a_rotated_password_is_read_from_its_file() {
+    let server = RedisServer::builder().arg("--requirepass", ["old"]).start().await;
+    let url = |password: &str| format!("redis://:{password}@127.0.0.1:{}", server.port());
+    let file = server.dir().join("redis-url");
+    std::fs::write(&file, url("old")).unwrap();
+    let settings =
+        ConnectSettings { url: url("old"), url_file: Some(file.clone()), ..ConnectSettings::default() };
+    let connector = Connector::new(settings).unwrap();
+    let connection = connector.commands().unwrap();
+    connection.ping().await.unwrap();
+    let mut admin =
+        redis::Client::open(url("old")).unwrap().get_multiplexed_async_connection().await.unwrap();
+    for words in
+        [&["CONFIG", "SET", "requirepass", "new"][..], &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]]
+    {
+        let mut cmd = redis::Cmd::new();
+        cmd.arg(words);
+        cmd.query_async::<redis::Value>(&mut admin).await.unwrap();
+    }
+    eventually(SOON, "the old password is refused", async || {
+        let kind = connection.ping().await.err().map(|error| error.kind());
+        (kind == Some(ErrorKind::Auth)).then_some(()).ok_or(format!("{kind:?}"))
+    })
+    .await;
+    // Half-written, then gone, then right, as a mounted secret may be.
+    std::fs::write(&file, "redis://:ne").unwrap();
+    assert!(connection.ping().await.is_err());
+    std::fs::remove_file(&file).unwrap();
+    assert!(connection.ping().await.is_err());
+    std::fs::write(&file, url("new") + "\n").unwrap();
+    eventually(SOON, "the new password is used", async || connection.ping().await).await;
+    connector.commands().unwrap().ping().await.unwrap();
+    assert!(connector.errors().with_label_values(&["auth"]).get() >= 3);
+    assert!(!format!("{connector:?} {connection:?}").contains("new"));
+}
+
+#[tokio::test]
 async fn a_connection_survives_a_restart_of_the_server() {
     let mut bench = Bench::start().await;
     let connection = bench.stream.connection().clone();
