@@ -94,6 +94,11 @@ impl Pipeline {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// Takes a setting back, the pipeline's own ones too.
+    pub fn unset(&mut self, key: &str) {
+        self.settings.retain(|(known, _)| known != key);
+    }
+
     /// Starts a service; it may not be ready yet.
     pub fn start(&mut self, role: Role) -> Service {
         self.start_named(role, &[])

@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Groups(tools::groups::Args),
     /// List what a group was handed and has not acknowledged
     Pending(tools::pending::Args),
+    /// Check Redis, the stream, its groups and the reaper, and say what to do about what is wrong
+    Doctor(tools::doctor::Args),
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             Command::Tail(args) => tools::tail::run(args).await,
             Command::Groups(args) => tools::groups::run(args).await,
             Command::Pending(args) => tools::pending::run(args).await,
+            Command::Doctor(args) => tools::doctor::run(args).await,
         }
     });
     // A thread that waits for standard input must not hold up the end.

@@ -31,7 +31,8 @@ pub(crate) fn explain(address: &str, error: &Error) -> anyhow::Error {
     }
 }
 
-fn remedy(kind: ErrorKind) -> Option<&'static str> {
+/// What an operator can do about a kind of failure.
+pub(crate) fn remedy(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::Connection | ErrorKind::Timeout => {
             "start it (`orderflow up` brings one of its own), or say where it is with --redis-url or REDIS_URL"

@@ -5,15 +5,22 @@ use crate::common::orderflow;
 #[test]
 fn help_lists_every_subcommand_and_the_exit_codes() {
     let help = orderflow(&["--help"]).success();
-    for line in ["  up ", "  produce ", "  tail ", "  groups ", "  pending ", "Exit codes: 0 done, 1 failed"]
-    {
+    for line in [
+        "  up ",
+        "  produce ",
+        "  tail ",
+        "  groups ",
+        "  pending ",
+        "  doctor ",
+        "Exit codes: 0 done, 1 failed",
+    ] {
         assert!(help.contains(line), "{line:?} in:\n{help}");
     }
 }
 
 #[test]
 fn each_help_names_its_flags() {
-    let expected: [(&str, &[&str]); 5] = [
+    let expected: [(&str, &[&str]); 6] = [
         (
             "up",
             &[
@@ -37,6 +44,7 @@ fn each_help_names_its_flags() {
             &["--type", "--order-id", "--customer", "--amount", "--field", "--ts-ms", "--file", "--random"],
         ),
         ("produce", &["--keep-going", "--url", "--retry-for", "  4   some events may or may not have been"]),
+        ("doctor", &["--json", "--strict", "  0   nothing is wrong", "  1   a problem"]),
         ("tail", &["--from <ID|start>", "--json"]),
         ("pending", &["<GROUP>", "--consumer", "--min-idle", "--count", "[default: 50]", "--json"]),
     ];

@@ -48,6 +48,14 @@ impl EventStream {
         Ok(self.connection.query::<Registry>("HGETALL workers", &cmd).await?.0)
     }
 
+    /// The process of the active reaper, `None` if there is none; its lease's text if it cannot be read as one.
+    pub async fn active_reaper(&self) -> Result<Option<Result<Holder, String>>, Error> {
+        let mut cmd = redis::cmd("GET");
+        cmd.arg(self.key.reaper_lease());
+        let value: Option<String> = self.connection.query("GET lease", &cmd).await?;
+        Ok(value.map(|value| serde_json::from_str(&value).map_err(|_| value)))
+    }
+
     /// For each consumer of `group`, whether its name is leased now.
     pub async fn consumers_alive(&self, group: &str, consumers: &[&str]) -> Result<Vec<bool>, Error> {
         if consumers.is_empty() {
