@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 /// How often a series that lasts is logged again.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
+/// Steps that fail together mostly have one cause: their lines come one at a time.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Something that is repeated every interval and can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,12 +43,13 @@ impl Display for Step {
 pub(crate) struct Failures {
     errors: IntCounter,
     series: HashMap<Step, Series>,
+    last_line: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Series {
     since: Instant,
-    logged: Instant,
+    logged: Option<Instant>,
     failures: u64,
     /// Whether it went on since the step was last [finished](Failures::finished).
     goes_on: bool,
@@ -67,12 +70,12 @@ impl Failures {
             "Steps that failed, taking or renewing the role among them; the next round repeats them",
         )?;
         registry.register(Box::new(errors.clone()))?;
-        Ok(Self { errors, series: HashMap::new() })
+        Ok(Self { errors, series: HashMap::new(), last_line: None })
     }
 
     /// Series of another owner's steps, counted together with these.
     pub(crate) fn sharing_counter(&self) -> Self {
-        Self { errors: self.errors.clone(), series: HashMap::new() }
+        Self { errors: self.errors.clone(), series: HashMap::new(), last_line: None }
     }
 
     /// Counts a failure of `step`, in the group it was done for if any, and logs it unless the series was
@@ -92,16 +95,18 @@ impl Failures {
 
     /// What there is to log about a failure at this moment.
     fn note(&mut self, step: Step, now: Instant) -> Option<Report> {
-        let Some(series) = self.series.get_mut(&step) else {
-            self.series.insert(step, Series { since: now, logged: now, failures: 1, goes_on: true });
-            return Some(Report { failures: 1, seconds: 0 });
-        };
+        let new = Series { since: now, logged: None, failures: 0, goes_on: true };
+        let series = self.series.entry(step).or_insert(new);
         series.failures += 1;
         series.goes_on = true;
-        if now.saturating_duration_since(series.logged) < LOG_INTERVAL {
+        let within = |last: Option<Instant>, interval| {
+            last.is_some_and(|at| now.saturating_duration_since(at) < interval)
+        };
+        if within(series.logged, LOG_INTERVAL) || within(self.last_line, LINE_INTERVAL) {
             return None;
         }
-        series.logged = now;
+        series.logged = Some(now);
+        self.last_line = Some(now);
         Some(Report { failures: series.failures, seconds: (now - series.since).as_secs() })
     }
 
@@ -112,8 +117,11 @@ impl Failures {
             return;
         }
         let (failures, seconds) = (series.failures, series.since.elapsed().as_secs());
+        let was_logged = series.logged.is_some();
         self.series.remove(&step);
-        tracing::info!(%step, failures, seconds, "a step that had failed works again");
+        if was_logged {
+            tracing::info!(%step, failures, seconds, "a step that had failed works again");
+        }
     }
 }
 
@@ -130,6 +138,17 @@ mod tests {
             .map(|report| (report.failures, report.seconds))
             .collect();
         assert_eq!(reports, [(1, 0), (16, 30), (31, 60)]);
+    }
+
+    #[test]
+    fn steps_that_fail_together_are_logged_one_at_a_time() {
+        let mut failures = Failures::register(&Registry::new()).unwrap();
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        assert!(failures.note(Step::Sweep, start).is_some());
+        assert!(failures.note(Step::Retire, start + ms(1)).is_none());
+        assert!(failures.note(Step::Trim, start + ms(999)).is_none());
+        let late = failures.note(Step::Retire, start + ms(1_500)).map(|report| report.failures);
+        assert_eq!(late, Some(2), "its first line was held back");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -18,7 +18,10 @@ use redis::{
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    admission::Admission,
+    error::{Error, ErrorKind},
+};
 
 /// How to reach Redis.
 #[derive(Clone)]
@@ -72,11 +75,14 @@ struct Source {
     target: RwLock<Target>,
     settings: ConnectSettings,
     errors: IntCounterVec,
+    admission: Admission,
 }
 
 struct Target {
     client: Client,
     url: String,
+    /// Counts replacements, so that every connection follows.
+    version: u64,
 }
 
 impl fmt::Debug for Connector {
@@ -104,8 +110,8 @@ impl Connector {
         for kind in ErrorKind::ALL {
             errors.with_label_values(&[kind.label()]);
         }
-        let target = RwLock::new(Target { client, url: settings.url.clone() });
-        Ok(Self(Arc::new(Source { target, settings, errors })))
+        let target = RwLock::new(Target { client, url: settings.url.clone(), version: 0 });
+        Ok(Self(Arc::new(Source { target, settings, errors, admission: Admission::default() })))
     }
 
     /// `host:port` of the server, for messages; never the password.
@@ -119,8 +125,18 @@ impl Connector {
         self.0.errors.clone()
     }
 
+    /// Whether the server has no room for another connection.
+    async fn is_full(&self) -> bool {
+        let client = self.client();
+        self.0.admission.is_refused(client.get_connection_info().addr()).await
+    }
+
     fn client(&self) -> Client {
-        self.0.target.read().unwrap_or_else(PoisonError::into_inner).client.clone()
+        self.target().client.clone()
+    }
+
+    fn target(&self) -> RwLockReadGuard<'_, Target> {
+        self.0.target.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the URL's file again, if it came from one: its password may have been rotated. What cannot be read or
@@ -140,7 +156,7 @@ impl Connector {
         }
         if let Ok(client) = client(&url) {
             tracing::info!(path = %path.display(), "the Redis URL's file has changed; using it");
-            *target = Target { client, url };
+            *target = Target { client, url, version: target.version + 1 };
         } else {
             // The error's text might show the password.
             tracing::debug!(path = %path.display(), "the Redis URL's file holds no usable URL now");
@@ -199,6 +215,8 @@ struct Slot {
     manager: ConnectionManager,
     /// Counts rebuilds, so that many callers failing on one manager replace it once.
     generation: u64,
+    /// The version of the target that the manager leads to.
+    target: u64,
 }
 
 impl fmt::Debug for Connection {
@@ -213,6 +231,7 @@ impl Connection {
         response_timeout: Duration,
         timeouts_until_rebuild: u32,
     ) -> Result<Self, Error> {
+        let target = connector.target().version;
         let manager = connector.manager(response_timeout).map_err(|e| Error::new("connect", e))?;
         Ok(Self(Arc::new(Shared {
             connector,
@@ -220,7 +239,7 @@ impl Connection {
             timeouts_until_rebuild,
             timeouts: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
-            slot: RwLock::new(Slot { manager, generation: 0 }),
+            slot: RwLock::new(Slot { manager, generation: 0, target }),
         })))
     }
 
@@ -242,7 +261,7 @@ impl Connection {
     ) -> Result<T, Error> {
         let (mut manager, generation) = self.current();
         let result = cmd.query_async(&mut manager).await;
-        self.settle(operation, generation, result)
+        self.settle(operation, generation, result).await
     }
 
     /// Runs a pipeline built with `ignore_errors`: each command has a result of its own. The outer error is
@@ -254,9 +273,13 @@ impl Connection {
     ) -> Result<Vec<Result<T, Error>>, Error> {
         let (mut manager, generation) = self.current();
         let reply: RedisResult<Vec<RedisResult<T>>> = pipeline.query_async(&mut manager).await;
-        let results = self.settle(operation, generation, reply)?;
+        let results = self.settle(operation, generation, reply).await?;
         // A server that refuses each command (READONLY after a failover) is as useless as one that is gone.
-        Ok(results.into_iter().map(|result| self.settle(operation, generation, result)).collect())
+        let mut settled = Vec::with_capacity(results.len());
+        for result in results {
+            settled.push(self.settle(operation, generation, result).await);
+        }
+        Ok(settled)
     }
 
     /// Runs a transaction.
@@ -267,7 +290,7 @@ impl Connection {
     ) -> Result<T, Error> {
         let (mut manager, generation) = self.current();
         let result = pipeline.query_async(&mut manager).await;
-        self.settle(operation, generation, result)
+        self.settle(operation, generation, result).await
     }
 
     /// Runs a script by its hash, loading it where the server does not know it.
@@ -278,15 +301,23 @@ impl Connection {
     ) -> Result<T, Error> {
         let (mut manager, generation) = self.current();
         let result = script.invoke_async(&mut manager).await;
-        self.settle(operation, generation, result)
+        self.settle(operation, generation, result).await
     }
 
     fn current(&self) -> (ConnectionManager, u64) {
+        let (target, generation) = {
+            let slot = self.0.slot.read().unwrap_or_else(PoisonError::into_inner);
+            (slot.target, slot.generation)
+        };
+        // Another connection was refused, and the credentials are known to have changed.
+        if target != self.0.connector.target().version {
+            self.rebuild(generation);
+        }
         let slot = self.0.slot.read().unwrap_or_else(PoisonError::into_inner);
         (slot.manager.clone(), slot.generation)
     }
 
-    fn settle<T>(
+    async fn settle<T>(
         &self,
         operation: &'static str,
         generation: u64,
@@ -300,6 +331,11 @@ impl Connection {
                 return Ok(value);
             }
             Err(error) => Error::new(operation, error),
+        };
+        let error = if error.kind() == ErrorKind::Connection && shared.connector.is_full().await {
+            error.for_want_of_room()
+        } else {
+            error
         };
         if !error.is_answer() {
             shared.connector.0.errors.with_label_values(&[error.kind().label()]).inc();
@@ -324,12 +360,13 @@ impl Connection {
         Err(error)
     }
 
-    /// Replaces the manager that failed; the new one connects at its next command.
+    /// Replaces the manager, unless it was replaced meanwhile; the new one connects at its next command.
     fn rebuild(&self, failed_generation: u64) {
+        let target = self.0.connector.target().version;
         let Ok(manager) = self.0.connector.manager(self.0.response_timeout) else { return };
         let mut slot = self.0.slot.write().unwrap_or_else(PoisonError::into_inner);
         if slot.generation == failed_generation {
-            *slot = Slot { manager, generation: failed_generation + 1 };
+            *slot = Slot { manager, generation: failed_generation + 1, target };
             self.0.timeouts.store(0, Ordering::Relaxed);
             self.0.refusals.store(0, Ordering::Relaxed);
         }

@@ -103,6 +103,11 @@ impl Error {
         Self { operation, kind: ErrorKind::of(&cause), cause }
     }
 
+    /// The connection broke since the server has no room for it. What was in flight may have been applied.
+    pub(crate) fn for_want_of_room(self) -> Self {
+        Self { kind: ErrorKind::MaxClients, ..self }
+    }
+
     /// What the failure means.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
@@ -111,7 +116,7 @@ impl Error {
     /// Whether the server may have applied the command although no success was reported.
     pub fn may_have_been_applied(&self) -> bool {
         // `Reply` is an answer to something that ran; the others were refused before they ran.
-        matches!(self.kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Reply)
+        matches!(ErrorKind::of(&self.cause), ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Reply)
             && !self.cause.is_connection_refusal()
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod admission;
 mod backoff;
 mod capabilities;
 mod commit;

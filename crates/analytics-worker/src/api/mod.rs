@@ -3,7 +3,10 @@
 mod params;
 mod series;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -17,10 +20,25 @@ use stream_core::Error;
 
 use crate::queries::Queries;
 
+/// How often failed queries are logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Clone)]
 struct Api {
     queries: Queries,
     deadline: Duration,
+    /// When a failed query was logged last: clients may ask a thousand times a second.
+    logged: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Api {
+    fn log_failure(&self, error: &Error) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            *logged = Some(Instant::now());
+            tracing::warn!(%error, "a query failed");
+        }
+    }
 }
 
 /// The routes, each answered within `deadline`.
@@ -32,7 +50,7 @@ pub(crate) fn router(queries: Queries, deadline: Duration) -> Router {
         .route("/v1/analytics/orders/{order_id}", get(order))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .with_state(Api { queries, deadline })
+        .with_state(Api { queries, deadline, logged: Arc::default() })
 }
 
 type Answer = Result<Json<Value>, Problem>;
@@ -79,7 +97,7 @@ async fn answer<T>(api: &Api, query: impl Future<Output = Result<T, Error>>) -> 
     match tokio::time::timeout(api.deadline, query).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a query failed");
+            api.log_failure(&error);
             Err(unavailable("the projections could not be read; try again".to_owned()))
         }
         Err(_) => Err(unavailable(format!("no answer within {:?} (analytics.query_deadline)", api.deadline))),
