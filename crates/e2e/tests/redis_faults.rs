@@ -279,6 +279,24 @@ async fn something_else_at_the_streams_key_is_told_until_it_is_gone() {
 }
 
 #[tokio::test]
+async fn a_worker_that_cannot_settle_is_not_ready_although_redis_answers() {
+    let mut rig = Rig::start(RedisServer::builder()).await;
+    let dead_letters = format!("{{{}}}:dlq:notifications", rig.pipeline.stream);
+    rig.cmd::<()>(&["SET", &dead_letters, "spoilt"]).await;
+    let poison = rig.pipeline.xadd(&[("type", "order.paid"), ("amount", "much")]).await;
+    let [producer, notifications, ..] = &rig.services;
+    unready(notifications, "worker: dead-lettering keeps failing").await;
+    counts(notifications, "wrong_type").await;
+    ready(producer).await;
+    rig.cmd::<i64>(&["DEL", &dead_letters]).await;
+    ready(&rig.services[1]).await;
+    rig.settled().await;
+    let letters = rig.pipeline.dead_letters("notifications").await;
+    assert_eq!(letters.iter().map(|letter| &letter["_dl_id"]).collect::<Vec<_>>(), [&poison]);
+    no_flood(&rig.services[1].log());
+}
+
+#[tokio::test]
 async fn every_service_tells_what_its_server_can_do() {
     let rig = Rig::start(RedisServer::builder()).await;
     for service in &rig.services {
