@@ -8,13 +8,21 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LOCKED := $(if $(CI),--locked)
 # For `orderflow up`: make up ARGS="--demo"
 ARGS =
+# For `make test-chaos`: how long, on which server, with which faults (random if there is no seed).
+CHAOS_SECONDS = 600
+CHAOS_SERVER = redis-server
+CHAOS_SEED =
+CHAOS_FAULT_INTERVAL_MS = 2500
+CHAOS_RATE = 100
 
-.PHONY: help up demo test check fmt clippy doc deny advisories shellcheck test-compose rust redis
+.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck test-compose rust redis
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
 	@echo 'make demo          the same with the demo stream; or: make up ARGS="--demo ..."'
 	@echo 'make test          every test, against real Redis servers'
+	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost;'
+	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
 	@echo 'make check         format, lints, documentation, licences and dependencies'
 	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
 
@@ -27,6 +35,12 @@ demo:
 
 test: rust redis
 	@exec deploy/scripts/test.sh
+
+# Not under nextest, which would show the table only of a run that failed.
+test-chaos: export CHAOS_SECONDS CHAOS_SERVER CHAOS_SEED CHAOS_FAULT_INTERVAL_MS CHAOS_RATE
+test-chaos: rust redis
+	cargo build $(LOCKED) --workspace --bins
+	cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
 
 check: fmt clippy doc deny shellcheck
 

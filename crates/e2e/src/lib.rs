@@ -7,6 +7,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a panic is how a test's helper reports a failure")]
 
 mod binary;
+pub mod chaos;
 mod pipeline;
 mod service;
 

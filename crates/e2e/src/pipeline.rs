@@ -23,7 +23,7 @@ pub enum Role {
 }
 
 impl Role {
-    const fn program(self) -> &'static str {
+    pub(crate) const fn program(self) -> &'static str {
         match self {
             Self::Producer => "producer-api",
             Self::Notifications => "notifications-worker",
@@ -32,7 +32,7 @@ impl Role {
         }
     }
 
-    const fn section(self) -> &'static str {
+    pub(crate) const fn section(self) -> &'static str {
         match self {
             Self::Producer => "PRODUCER",
             Self::Notifications => "NOTIFICATIONS",

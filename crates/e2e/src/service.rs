@@ -51,10 +51,15 @@ impl Service {
 
     /// Waits until `/readyz` says so.
     pub async fn ready(&mut self) {
+        self.ready_within(SOON).await;
+    }
+
+    /// Waits for so long, at most, until `/readyz` says so.
+    pub async fn ready_within(&mut self, deadline: Duration) {
         let url = self.ops_url("/readyz");
         let name = self.name.clone();
         let log = self.log.clone();
-        eventually(SOON, &format!("{name} is ready"), async || match reqwest::get(&url).await {
+        eventually(deadline, &format!("{name} is ready"), async || match reqwest::get(&url).await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(answer.text().await.unwrap_or_default()),
             Err(error) => Err(format!("{error}; its log:\n{}", read(&log))),
@@ -95,6 +100,11 @@ impl Service {
             panic!("{} did not end within {SOON:?}; its log:\n{}", self.name, self.log());
         };
         status.expect("a child can be awaited")
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be looked at")
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.

@@ -1,0 +1,153 @@
+//! [`run`]: starts the pipeline, makes it suffer, heals it and checks what is left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use testkit::{RedisServer, eventually};
+
+use super::{
+    audit::audit,
+    evidence::{Evidence, group_state, orders_known},
+    fault::GROUPS,
+    generator::{Generator, Outcome},
+    injector::{Injected, Injector, STREAM},
+    member::Member,
+    poison::MARK,
+    report::ChaosReport,
+    schedule::schedule,
+    settings::ChaosSettings,
+};
+use crate::{Role, binary};
+
+/// Two of each, so that one can always take over.
+const MEMBERS: [Role; 8] = [
+    Role::Producer,
+    Role::Producer,
+    Role::Notifications,
+    Role::Notifications,
+    Role::Analytics,
+    Role::Analytics,
+    Role::Reaper,
+    Role::Reaper,
+];
+
+/// How long everything may take to be settled once every fault has ended.
+const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+
+/// Runs it all. The logs stay only if something was amiss.
+///
+/// # Panics
+///
+/// If the pipeline does not come up at all, or does not come to rest after the last fault.
+pub async fn run(settings: &ChaosSettings) -> ChaosReport {
+    let started = Instant::now();
+    let logs = logs_dir(settings.seed);
+    let mut options = RedisServer::builder().append_only(true);
+    if let Some(program) = &settings.server {
+        options = options.program(program);
+    }
+    let redis = options.start().await;
+    let mut members = Vec::with_capacity(MEMBERS.len());
+    for (index, role) in MEMBERS.into_iter().enumerate() {
+        members.push(Member::start(role, index % 2 + 1, redis.port(), &logs).await);
+    }
+    for member in &mut members {
+        member.ready().await;
+    }
+
+    let producers: Vec<String> = members
+        .iter()
+        .filter(|member| member.role == Role::Producer)
+        .map(|member| member.url("/v1/events"))
+        .collect();
+    let generator = Generator::start(&producers, settings.seed, settings.requests_per_second);
+    let mut injector = Injector { redis, members, injected: Injected::default() };
+    let planned = schedule(settings.seed, settings.duration, settings.fault_interval, &MEMBERS);
+    injector.inject(&planned).await;
+    let healed = Instant::now();
+    let journal = generator.stop().await;
+    fs::write(logs.join("faults.log"), injector.injected.log.join("\n")).expect("the logs can be written");
+
+    let Injector { redis, mut members, injected } = injector;
+    for member in &mut members {
+        member.supervise();
+        member.ready().await;
+    }
+    settled(&redis, &logs).await;
+    let settled_after = healed.elapsed();
+
+    let mut connection = redis.connection().await;
+    let evidence = Evidence::collect(&mut connection, &logs).await;
+    let orders: Vec<(&str, &str)> = evidence
+        .stream
+        .iter()
+        .filter(|entry| entry.text(MARK).is_none())
+        .map(|entry| (entry.text("order_id").unwrap_or_default(), entry.text("type").unwrap_or_default()))
+        .collect();
+    let known = orders_known(&mut connection, &orders).await;
+    let mut findings = audit(&evidence, &journal, &injected, &known);
+    for member in &mut members {
+        if member.ended_by_itself > 0 {
+            let times = member.ended_by_itself;
+            findings.violations.push(format!("{} ended by itself {times} times", member.name));
+        }
+        match member.stop().await {
+            Some(0) => {}
+            code => findings.violations.push(format!("{} ended with {code:?} at SIGTERM", member.name)),
+        }
+    }
+
+    let stored_orders: std::collections::HashSet<&str> =
+        orders.iter().map(|(order_id, _)| *order_id).collect();
+    let count =
+        |wanted: fn(&Outcome) -> bool| journal.posted.iter().filter(|event| wanted(&event.outcome)).count();
+    let unknown = journal.posted.iter().filter(|event| event.outcome == Outcome::Unknown);
+    let report = ChaosReport {
+        seed: settings.seed,
+        server: settings.server.clone().unwrap_or_else(|| "redis-server".to_owned()),
+        took: started.elapsed(),
+        posted: journal.posted.len(),
+        stored: count(|outcome| matches!(outcome, Outcome::Stored(_))),
+        unknown: count(|outcome| *outcome == Outcome::Unknown),
+        unknown_and_stored: unknown.filter(|event| stored_orders.contains(event.order_id.as_str())).count(),
+        in_stream: evidence.stream.len(),
+        poison: injected.poison,
+        faults: injected.by_kind,
+        longest_unavailability: journal.longest_unavailability,
+        settled_after,
+        findings,
+        logs: logs.clone(),
+    };
+    if report.is_clean() {
+        fs::remove_dir_all(&logs).expect("its own logs can be removed");
+    }
+    report
+}
+
+/// A directory of this run's own beside the binaries under test.
+fn logs_dir(seed: u64) -> PathBuf {
+    let binary = binary(Role::Producer.program());
+    let profile = binary.parent().expect("a binary lies in a directory");
+    let dir = profile.join("chaos").join(format!("{seed}-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a directory for the logs can be made");
+    dir
+}
+
+/// Waits until both groups have been delivered everything and have nothing pending.
+async fn settled(redis: &RedisServer, logs: &Path) {
+    let mut connection = redis.connection().await;
+    let what = format!("both groups of {STREAM} have settled everything; logs: {}", logs.display());
+    eventually(SETTLED_WITHIN, &what, async || {
+        for group in GROUPS {
+            let state = group_state(&mut connection, group).await?;
+            if state.pending > 0 || state.undelivered > 0 {
+                return Err(format!("{group}: {state:?}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
