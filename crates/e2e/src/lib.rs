@@ -8,9 +8,11 @@
 
 mod binary;
 pub mod chaos;
+mod load;
 mod pipeline;
 mod service;
 
 pub use binary::binary;
+pub use load::{Journal, Load, Outcome, Posted};
 pub use pipeline::{Pipeline, Role};
 pub use service::Service;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::{RedisServer, eventually, free_port};
+use testkit::{RedisServer, TcpProxy, eventually, free_port};
 
 use crate::Service;
 
@@ -20,6 +20,9 @@ pub enum Role {
     Analytics,
     /// reaper.
     Reaper,
+    /// Not a service: the example `probe_worker`, a worker of the group `notifications` whose entries say how they
+    /// are to be handled. Built with the tests.
+    Probe,
 }
 
 impl Role {
@@ -29,13 +32,14 @@ impl Role {
             Self::Notifications => "notifications-worker",
             Self::Analytics => "analytics-worker",
             Self::Reaper => "reaper",
+            Self::Probe => "examples/probe_worker",
         }
     }
 
     pub(crate) const fn section(self) -> &'static str {
         match self {
             Self::Producer => "PRODUCER",
-            Self::Notifications => "NOTIFICATIONS",
+            Self::Notifications | Self::Probe => "NOTIFICATIONS",
             Self::Analytics => "ANALYTICS",
             Self::Reaper => "REAPER",
         }
@@ -114,7 +118,7 @@ impl Pipeline {
         if !consumers.is_empty() {
             settings.push(("ORDERFLOW__WORKER__NAMES".to_owned(), consumers.join(",")));
         }
-        let log = self.logs.path().join(format!("{}-{}.log", role.program(), self.started));
+        let log = self.logs.path().join(format!("{role:?}-{}.log", self.started));
         Service::spawn(role.program(), &settings, log, ops_port)
     }
 
@@ -125,6 +129,11 @@ impl Pipeline {
             service.ready().await;
         }
         services
+    }
+
+    /// Where the services reach Redis through a proxy from here on.
+    pub fn reach_redis_through(&mut self, proxy: &TcpProxy) {
+        self.set("ORDERFLOW__REDIS__URL", &proxy.url());
     }
 
     /// A URL of producer-api or of analytics-worker.

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use super::{
     evidence::{Evidence, RawEntry},
     fault::GROUPS,
-    generator::{Journal, Outcome, Posted, dollars},
     injector::Injected,
     poison::MARK,
 };
+use crate::{Journal, Outcome, Posted, load::dollars};
 
 /// What the checker found. The first three must be empty.
 #[derive(Debug, Default)]

@@ -7,7 +7,6 @@
 mod audit;
 mod evidence;
 mod fault;
-mod generator;
 mod injector;
 mod member;
 mod poison;

@@ -12,7 +12,6 @@ use super::{
     audit::audit,
     evidence::{Evidence, group_state, orders_known},
     fault::GROUPS,
-    generator::{Generator, Outcome},
     injector::{Injected, Injector, STREAM},
     member::Member,
     poison::MARK,
@@ -20,7 +19,7 @@ use super::{
     schedule::schedule,
     settings::ChaosSettings,
 };
-use crate::{Role, binary};
+use crate::{Load, Outcome, Role, binary};
 
 /// Two of each, so that one can always take over.
 const MEMBERS: [Role; 8] = [
@@ -63,12 +62,12 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
         .filter(|member| member.role == Role::Producer)
         .map(|member| member.url("/v1/events"))
         .collect();
-    let generator = Generator::start(&producers, settings.seed, settings.requests_per_second);
+    let load = Load::start(&producers, settings.seed, settings.requests_per_second);
     let mut injector = Injector { redis, members, injected: Injected::default() };
     let planned = schedule(settings.seed, settings.duration, settings.fault_interval, &MEMBERS);
     injector.inject(&planned).await;
     let healed = Instant::now();
-    let journal = generator.stop().await;
+    let journal = load.stop().await;
     fs::write(logs.join("faults.log"), injector.injected.log.join("\n")).expect("the logs can be written");
 
     let Injector { redis, mut members, injected } = injector;

@@ -1,4 +1,4 @@
-//! [`Generator`]: posts numbered orders and remembers what it was told of each.
+//! [`Load`]: clients that post numbered orders and remember what they were told of each.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ const CUSTOMERS: u64 = 97;
 
 /// What a client knows of an event that it posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// 201 or its part of a 207, with the ID.
     Stored(String),
     /// The answer says that it is not stored, or there was nobody to post it to.
@@ -37,36 +37,42 @@ pub(super) enum Outcome {
 
 /// An event that was posted. Nothing is ever posted twice.
 #[derive(Debug, Clone)]
-pub(super) struct Posted {
-    pub(super) event_type: &'static str,
-    pub(super) order_id: String,
-    pub(super) customer: String,
-    pub(super) cents: u64,
-    pub(super) outcome: Outcome,
+pub struct Posted {
+    /// Its type.
+    pub event_type: &'static str,
+    /// An order of its own.
+    pub order_id: String,
+    /// Who is said to have ordered.
+    pub customer: String,
+    /// The amount.
+    pub cents: u64,
+    /// What the client was told.
+    pub outcome: Outcome,
 }
 
 /// What the clients have seen.
 #[derive(Debug)]
-pub(super) struct Journal {
-    pub(super) posted: Vec<Posted>,
+pub struct Journal {
+    /// Every event, in the order of the answers.
+    pub posted: Vec<Posted>,
     /// Answers that producer-api may never give to these requests.
-    pub(super) strange: Vec<String>,
+    pub strange: Vec<String>,
     /// The longest time between two answers that stored something.
-    pub(super) longest_unavailability: Duration,
+    pub longest_unavailability: Duration,
     last_success: Instant,
 }
 
 /// Clients that post until they are stopped.
 #[derive(Debug)]
-pub(super) struct Generator {
+pub struct Load {
     journal: Arc<Mutex<Journal>>,
     stop: watch::Sender<bool>,
     clients: JoinSet<()>,
 }
 
-impl Generator {
+impl Load {
     /// Starts posting to these producers, `per_second` requests altogether.
-    pub(super) fn start(producers: &[String], seed: u64, per_second: u32) -> Self {
+    pub fn start(producers: &[String], seed: u64, per_second: u32) -> Self {
         let journal = Arc::new(Mutex::new(Journal {
             posted: Vec::new(),
             strange: Vec::new(),
@@ -91,8 +97,14 @@ impl Generator {
         Self { journal, stop, clients }
     }
 
+    /// How many events have been stored so far.
+    pub fn stored(&self) -> usize {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.posted.iter().filter(|event| matches!(event.outcome, Outcome::Stored(_))).count()
+    }
+
     /// Stops the clients when each has its last answer.
-    pub(super) async fn stop(mut self) -> Journal {
+    pub async fn stop(mut self) -> Journal {
         self.stop.send_replace(true);
         while let Some(ended) = self.clients.join_next().await {
             ended.expect("a client does not panic");
@@ -181,7 +193,7 @@ fn to_json(event: &Posted) -> Value {
 }
 
 /// Cents with two decimals, as they are stored.
-pub(super) fn dollars(cents: u64) -> String {
+pub(crate) fn dollars(cents: u64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
