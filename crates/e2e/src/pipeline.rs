@@ -176,10 +176,15 @@ impl Pipeline {
 
     /// Waits until every group has been delivered everything and has acked it.
     pub async fn settled(&self) {
+        self.settled_by(&["notifications", "analytics"]).await;
+    }
+
+    /// Waits until these groups have been delivered everything and have acked it.
+    pub async fn settled_by(&self, groups: &[&str]) {
         let mut connection = self.connection().await;
-        eventually(SOON, "both groups have settled everything", async || {
+        eventually(SOON, &format!("{groups:?} have settled everything"), async || {
             let last = last_id(&mut connection, &self.stream).await;
-            for group in ["notifications", "analytics"] {
+            for group in groups {
                 let (delivered, pending) = position(&mut connection, &self.stream, group).await?;
                 if delivered != last || pending != 0 {
                     return Err(format!("{group}: delivered {delivered} of {last}, {pending} pending"));

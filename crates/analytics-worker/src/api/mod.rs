@@ -16,7 +16,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use service_kit::{Problem, problem};
-use stream_core::Error;
+use stream_core::{Error, ErrorKind};
 
 use crate::queries::Queries;
 
@@ -57,7 +57,7 @@ type Answer = Result<Json<Value>, Problem>;
 
 async fn summary(State(api): State<Api>, uri: Uri) -> Answer {
     let window_ms = params::window_ms(&uri)?;
-    let summary = async {
+    let summary = || async {
         match window_ms {
             Some(window_ms) => api.queries.summary_of_window(params::now_ms(), window_ms).await,
             None => api.queries.summary().await,
@@ -68,12 +68,12 @@ async fn summary(State(api): State<Api>, uri: Uri) -> Answer {
 
 async fn top_customers(State(api): State<Api>, uri: Uri) -> Answer {
     let count = params::top_count(&uri)?;
-    answer(&api, api.queries.top_customers(count)).await.map(Json)
+    answer(&api, || api.queries.top_customers(count)).await.map(Json)
 }
 
 async fn timeseries(State(api): State<Api>, uri: Uri) -> Answer {
     let (metric, query) = series::read(&uri, api.queries.types())?;
-    let points = answer(&api, api.queries.series(&query)).await?;
+    let points = answer(&api, || api.queries.series(&query)).await?;
     let step_ms = query.step_minutes * crate::calendar::MINUTE_MS;
     Ok(Json(json!({ "metric": metric, "step_ms": step_ms, "points": points })))
 }
@@ -82,19 +82,29 @@ async fn order(State(api): State<Api>, path: Result<Path<String>, PathRejection>
     let order_id = params::order_id(&uri, path)?;
     let unknown =
         "no event of this order was counted, or its last one is longer ago than analytics.order_ttl";
-    answer(&api, api.queries.order(&order_id)).await?.map(Json).ok_or_else(|| {
+    answer(&api, || api.queries.order(&order_id)).await?.map(Json).ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "/problems/unknown-order", "Unknown order").detail(unknown)
     })
 }
 
-/// Bounds a query, and says so if Redis could not answer it.
-async fn answer<T>(api: &Api, query: impl Future<Output = Result<T, Error>>) -> Result<T, Problem> {
+/// Bounds a query, and says so if Redis could not answer it. One that found its connection closed is asked again, over
+/// a new one: a connection that nobody has used since Redis was away is no reason for the client to come back later.
+async fn answer<T, Q>(api: &Api, query: impl Fn() -> Q) -> Result<T, Problem>
+where
+    Q: Future<Output = Result<T, Error>>,
+{
+    let repeated = async {
+        match query().await {
+            Err(error) if error.kind() == ErrorKind::Connection => query().await,
+            answered => answered,
+        }
+    };
     let unavailable = |detail: String| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Redis is unavailable")
             .detail(detail)
             .retry_after(Duration::from_secs(1))
     };
-    match tokio::time::timeout(api.deadline, query).await {
+    match tokio::time::timeout(api.deadline, repeated).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
             api.log_failure(&error);
