@@ -21,7 +21,7 @@ help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
 	@echo 'make demo          the same with the demo stream; or: make up ARGS="--demo ..."'
 	@echo 'make test          every test, against real Redis servers'
-	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost;'
+	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost; 50 drains;'
 	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
 	@echo 'make check         format, lints, documentation, licences and dependencies'
 	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
@@ -41,6 +41,7 @@ test-chaos: export CHAOS_SECONDS CHAOS_SERVER CHAOS_SEED CHAOS_FAULT_INTERVAL_MS
 test-chaos: rust redis
 	cargo build $(LOCKED) --workspace --bins
 	cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
+	E2E_DRAIN_ROUNDS=50 cargo test $(LOCKED) -p e2e --test handlers -- sigterm_under_load
 
 check: fmt clippy doc deny shellcheck
 

@@ -62,6 +62,18 @@ pub struct Journal {
     last_success: Instant,
 }
 
+impl Default for Journal {
+    /// Begins now.
+    fn default() -> Self {
+        Self {
+            posted: Vec::new(),
+            strange: Vec::new(),
+            longest_unavailability: Duration::ZERO,
+            last_success: Instant::now(),
+        }
+    }
+}
+
 /// Clients that post until they are stopped.
 #[derive(Debug)]
 pub struct Load {
@@ -73,12 +85,7 @@ pub struct Load {
 impl Load {
     /// Starts posting to these producers, `per_second` requests altogether.
     pub fn start(producers: &[String], seed: u64, per_second: u32) -> Self {
-        let journal = Arc::new(Mutex::new(Journal {
-            posted: Vec::new(),
-            strange: Vec::new(),
-            longest_unavailability: Duration::ZERO,
-            last_success: Instant::now(),
-        }));
+        let journal = Arc::new(Mutex::new(Journal::default()));
         let (stop, stopped) = watch::channel(false);
         let numbers = Arc::new(AtomicU64::new(0));
         let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a plain client can be made");

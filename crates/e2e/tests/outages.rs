@@ -49,8 +49,11 @@ async fn not_ready(service: &Service) {
 
 /// Everything that is in the stream has been counted, once.
 async fn analytics_agree(pipeline: &Pipeline) -> u64 {
-    let length: u64 =
-        redis::cmd("XLEN").arg(&pipeline.stream).query_async(&mut pipeline.connection().await).await.unwrap();
+    let length: u64 = redis::cmd("XLEN")
+        .arg(&pipeline.stream)
+        .query_async(&mut pipeline.connection().await)
+        .await
+        .expect("XLEN answers");
     let summary = pipeline.analytics("/v1/analytics/summary").await;
     assert_eq!(summary["events"], length, "{summary}");
     length
@@ -112,7 +115,8 @@ async fn redis_paused_for_thirty_seconds_is_told_to_producers_in_time_and_surviv
     command.arg("PAUSE").arg(pause.as_millis() as u64).arg("ALL");
     command.query_async::<()>(&mut connection).await.unwrap();
     let mut refusals = 0;
-    while paused.elapsed() < pause - Duration::from_secs(8) {
+    // The last refusal, and readiness after it, still fall within the pause.
+    while paused.elapsed() + Duration::from_secs(8) < pause {
         refused_within(&pipeline, Duration::from_secs(5)).await;
         refusals += 1;
     }

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{Journal, Outcome, Posted, load::dollars};
 
+#[cfg(test)]
+mod tests;
+
 /// What the checker found. The first three must be empty.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
