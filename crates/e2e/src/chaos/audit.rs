@@ -28,6 +28,10 @@ pub(super) struct Findings {
     pub(super) dead_lettered_again: u64,
 }
 
+/// A process says the same thing a few times within a second where several of its parts meet with one trouble. More
+/// than this is a loop without a pause.
+const SAME_COMPLAINT_MAX: u64 = 20;
+
 /// Checks everything.
 pub(super) fn audit(evidence: &Evidence, journal: &Journal, injected: &Injected, known: &[bool]) -> Findings {
     let mut findings = Findings::default();
@@ -42,6 +46,10 @@ pub(super) fn audit(evidence: &Evidence, journal: &Journal, injected: &Injected,
     }
     findings.check_notifications(evidence, &valid);
     findings.check_projection(evidence, &valid);
+    let (times, complaint) = &evidence.logs.loudest;
+    if *times > SAME_COMPLAINT_MAX {
+        findings.violations.push(format!("{times} log lines within a second: {complaint}"));
+    }
     for (entry, known) in valid.iter().zip(known) {
         if !known {
             findings.losses.push(format!("{}: not in its order's state in analytics", entry.id));
@@ -153,12 +161,12 @@ impl Findings {
         let mut expected: HashSet<&str> = HashSet::new();
         for entry in valid {
             expected.insert(&entry.id);
-            match evidence.notified.get(&entry.id) {
+            match evidence.logs.notified.get(&entry.id) {
                 None => self.losses.push(format!("{} was never notified", entry.id)),
                 Some(times) => self.notified_again += times - 1,
             }
         }
-        for id in evidence.notified.keys().filter(|id| !expected.contains(id.as_str())) {
+        for id in evidence.logs.notified.keys().filter(|id| !expected.contains(id.as_str())) {
             self.violations.push(format!("{id} was notified and is no order in the stream"));
         }
     }

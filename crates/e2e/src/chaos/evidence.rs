@@ -4,9 +4,8 @@
 use std::{collections::HashMap, path::Path};
 
 use redis::{FromRedisValue, aio::MultiplexedConnection};
-use serde_json::Value;
 
-use super::{fault::GROUPS, injector::STREAM, poison::RawFields};
+use super::{fault::GROUPS, injector::STREAM, logs::Logs, poison::RawFields};
 
 /// Entries that one XRANGE asks for.
 const PAGE: usize = 1_000;
@@ -58,8 +57,7 @@ pub(super) struct Evidence {
     pub(super) groups: HashMap<&'static str, GroupState>,
     pub(super) dead_letters: HashMap<&'static str, Vec<RawEntry>>,
     pub(super) projected: Projected,
-    /// How often each ID was notified.
-    pub(super) notified: HashMap<String, u64>,
+    pub(super) logs: Logs,
 }
 
 impl Evidence {
@@ -77,7 +75,7 @@ impl Evidence {
             groups,
             dead_letters,
             projected: projected(connection).await,
-            notified: notified(logs),
+            logs: Logs::read(logs),
         }
     }
 }
@@ -190,22 +188,4 @@ pub(super) async fn orders_known(
         known.extend(replies);
     }
     known
-}
-
-/// Counts the notifications in the workers' logs by the ID of the entry.
-fn notified(logs: &Path) -> HashMap<String, u64> {
-    let mut counts: HashMap<String, u64> = HashMap::new();
-    for file in std::fs::read_dir(logs).expect("the logs are there").filter_map(Result::ok) {
-        // What a killed process logged last may be cut off in the middle of a character.
-        let text = std::fs::read(file.path()).expect("a log can be read");
-        for line in text.split(|byte| *byte == b'\n') {
-            let Ok(line) = serde_json::from_slice::<Value>(line) else { continue };
-            if line["message"] == "notification"
-                && let Some(id) = line["id"].as_str()
-            {
-                *counts.entry(id.to_owned()).or_default() += 1;
-            }
-        }
-    }
-    counts
 }

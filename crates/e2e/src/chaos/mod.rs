@@ -8,6 +8,7 @@ mod audit;
 mod evidence;
 mod fault;
 mod injector;
+mod logs;
 mod member;
 mod poison;
 mod report;

@@ -20,6 +20,8 @@ pub struct ChaosReport {
     pub(super) unknown_and_stored: usize,
     pub(super) in_stream: usize,
     pub(super) poison: usize,
+    pub(super) complaints: u64,
+    pub(super) loudest: u64,
     pub(super) longest_unavailability: Duration,
     pub(super) settled_after: Duration,
     pub(super) findings: Findings,
@@ -67,6 +69,8 @@ impl fmt::Display for ChaosReport {
         row("losses", &found.losses.len())?;
         row("double counts", &found.double_counts.len())?;
         row("other violations", &found.violations.len())?;
+        row("warnings and errors logged", &self.complaints)?;
+        row("  the same by one process within a second", &self.loudest)?;
         row("longest unavailability, s", &format!("{:.1}", self.longest_unavailability.as_secs_f64()))?;
         row("settled after the last fault, s", &format!("{:.1}", self.settled_after.as_secs_f64()))?;
         for (name, list) in [

@@ -115,6 +115,8 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
         in_stream: evidence.stream.len(),
         poison: injected.poison,
         faults: injected.by_kind,
+        complaints: evidence.logs.complaints,
+        loudest: evidence.logs.loudest.0,
         longest_unavailability: journal.longest_unavailability,
         settled_after,
         findings,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::chaos::{
     evidence::{GroupState, Projected},
+    logs::Logs,
     poison::Shape,
 };
 
@@ -52,7 +53,10 @@ fn clean() -> Run {
             funnel: HashMap::from([("order.paid".to_owned(), 2)]),
             customers: HashMap::from([("eve".to_owned(), 1_250)]),
         },
-        notified: HashMap::from([("1-0".to_owned(), 1), ("2-0".to_owned(), 3)]),
+        logs: Logs {
+            notified: HashMap::from([("1-0".to_owned(), 1), ("2-0".to_owned(), 3)]),
+            ..Logs::default()
+        },
     };
     let mut journal = Journal::default();
     journal.posted = vec![posted("1-0", "order-1", 1_000), posted("2-0", "order-2", 250)];
@@ -96,7 +100,7 @@ fn a_loss_is_found_wherever_it_is() {
         |run| run.injected.poison += 1,
         |run| run.evidence.groups.get_mut("analytics").unwrap().pending = 1,
         |run| run.evidence.groups.get_mut("notifications").unwrap().undelivered = 1,
-        |run| run.evidence.notified.retain(|id, _| id != "1-0"),
+        |run| run.evidence.logs.notified.retain(|id, _| id != "1-0"),
         |run| run.evidence.dead_letters.get_mut("analytics").unwrap().clear(),
         |run| *run.evidence.projected.totals.get_mut("order.paid:c").unwrap() -= 1,
         |run| run.known[1] = false,
@@ -137,12 +141,13 @@ fn a_double_count_is_found_wherever_it_is() {
 
 #[test]
 fn a_false_answer_or_a_changed_entry_is_a_violation() {
-    let changes: [fn(&mut Run); 6] = [
+    let changes: [fn(&mut Run); 7] = [
+        |run| run.evidence.logs.loudest.0 = 1_000,
         |run| run.journal.posted[0].outcome = Outcome::NotStored,
         |run| run.journal.posted[0].outcome = Outcome::Stored("1-1".to_owned()),
         |run| run.journal.posted[0].cents += 1,
         |run| run.journal.strange.push("500".to_owned()),
-        |run| *run.evidence.notified.entry("7-0".to_owned()).or_default() += 1,
+        |run| *run.evidence.logs.notified.entry("7-0".to_owned()).or_default() += 1,
         |run| {
             let letter = &mut run.evidence.dead_letters.get_mut("analytics").unwrap()[0];
             letter.fields.swap(2, 3);
