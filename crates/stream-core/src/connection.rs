@@ -12,9 +12,9 @@ use std::{
 
 use prometheus::{IntCounterVec, Opts};
 use redis::{
-    Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
-    ScriptInvocation, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline,
+    RedisError, RedisResult, ScriptInvocation, Value,
+    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
@@ -302,6 +302,16 @@ impl Connection {
         let (mut manager, generation) = self.current();
         let result = script.invoke_async(&mut manager).await;
         self.settle(operation, generation, result).await
+    }
+
+    /// A connection of its own for one optimistic transaction (WATCH … EXEC). It never reconnects by itself: the
+    /// new connection would watch nothing.
+    pub(crate) async fn exclusive(&self, operation: &'static str) -> Result<MultiplexedConnection, Error> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.0.connector.settings.connect_timeout))
+            .set_response_timeout(Some(self.0.response_timeout));
+        let connected = self.0.connector.client.get_multiplexed_async_connection_with_config(&config).await;
+        connected.map_err(|error| Error::new(operation, error))
     }
 
     fn current(&self) -> (ConnectionManager, u64) {

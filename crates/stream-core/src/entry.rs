@@ -37,6 +37,16 @@ impl Fields {
         self.0.iter().map(|(field, value)| (&field[..], &value[..]))
     }
 
+    /// The pairs as they are held, to be shared rather than copied.
+    pub(crate) fn pairs(&self) -> &[(Bytes, Bytes)] {
+        &self.0
+    }
+
+    /// The size of all names and values, in bytes.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.0.iter().map(|(field, value)| field.len() + value.len()).sum()
+    }
+
     /// The number of pairs.
     pub const fn len(&self) -> usize {
         self.0.len()

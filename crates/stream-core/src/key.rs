@@ -69,6 +69,11 @@ impl StreamKey {
         self.with_suffix(&format!("dlq:{group}"))
     }
 
+    /// How many dead letters of a group the bounds on them have dropped: a number.
+    pub fn dead_letters_dropped(&self, group: &str) -> String {
+        self.with_suffix(&format!("dlq_dropped:{group}"))
+    }
+
     /// The stream of dead letters that were sent back to a group. Its other keys are this stream's: the same
     /// dead letters, the same leases.
     #[must_use]

@@ -26,10 +26,11 @@ pub use key::{StreamKey, StreamKeyError};
 pub use lease::{Holder, Lease, NameError, NameLease, Take};
 pub use server::{Persistence, ServerInfo, ServerVersion};
 pub use stream::{
-    AutoClaimed, ClaimRequest, Claimed, ClaimedEntry, ConsumerInfo, DeadReason, Direction, EventStream,
-    GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary,
-    Precision, RangeQuery, RegisteredConsumer, Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage,
-    Tail,
+    AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed, ClaimedEntry,
+    ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage, DeadLetterQuery,
+    DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page,
+    PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, Redriven, RegisteredConsumer, Renewed,
+    Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use worker::{
     Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,

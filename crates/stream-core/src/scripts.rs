@@ -12,6 +12,7 @@ macro_rules! script {
 }
 
 pub(crate) static ACK_REDRIVEN: LazyLock<Script> = script!("ack_redriven.lua");
+pub(crate) static BOUND_DEAD_LETTERS: LazyLock<Script> = script!("bound_dead_letters.lua");
 pub(crate) static CLAIM: LazyLock<Script> = script!("lib.lua", "claim.lua");
 pub(crate) static HANDOVER: LazyLock<Script> = script!("lib.lua", "handover.lua");
 pub(crate) static RENEW: LazyLock<Script> = script!("lib.lua", "renew.lua");
@@ -23,5 +24,6 @@ pub(crate) static COUNT_AFTER: LazyLock<Script> = script!("count_after.lua");
 pub(crate) static DELETE_CONSUMER: LazyLock<Script> = script!("delete_consumer.lua");
 pub(crate) static LEASE: LazyLock<Script> = script!("lease.lua");
 pub(crate) static RECORD_POSITION: LazyLock<Script> = script!("ids.lua", "record_position.lua");
+pub(crate) static REDRIVE: LazyLock<Script> = script!("lib.lua", "redrive.lua");
 pub(crate) static RELEASE: LazyLock<Script> = script!("lib.lua", "release.lua");
 pub(crate) static TRIM_GUARDED: LazyLock<Script> = script!("ids.lua", "trim_guarded.lua");

@@ -1,6 +1,7 @@
 //! [`EventStream`]: one stream and everything that can be done with it.
 
 mod append;
+mod dead_letters;
 mod groups;
 mod info;
 mod pending;
@@ -13,6 +14,10 @@ mod retention;
 mod settle;
 mod wipe;
 
+pub use dead_letters::{
+    BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, DeadLetter, DeadLetterBounds, DeadLetterFilter,
+    DeadLetterPage, DeadLetterQuery, DeadLetters, Redriven, UnreadableDeadLetter, Whereabouts,
+};
 pub use groups::{Handover, StartAt};
 pub use info::{ConsumerInfo, GroupInfo, Lag, StreamInfo};
 pub use pending::{AutoClaimed, PendingFilter, PendingRow, PendingSummary};

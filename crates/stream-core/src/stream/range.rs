@@ -47,12 +47,17 @@ const STREAM_PAGE: usize = 500;
 impl EventStream {
     /// One page of at most `count` entries. Moves no cursor and acks nothing.
     pub async fn range(&self, query: RangeQuery, count: usize) -> Result<Page, Error> {
+        self.range_at(self.key.as_str(), query, count).await
+    }
+
+    /// One page of the stream at `key`, which is this one or one derived from it.
+    pub(super) async fn range_at(&self, key: &str, query: RangeQuery, count: usize) -> Result<Page, Error> {
         let (command, from, to) = match query.direction {
             Direction::Forward => ("XRANGE", query.start, query.end),
             Direction::Backward => ("XREVRANGE", query.end, query.start),
         };
         let mut cmd = redis::cmd(command);
-        cmd.arg(self.key.as_str()).arg(from).arg(to).arg("COUNT").arg(count);
+        cmd.arg(key).arg(from).arg(to).arg("COUNT").arg(count);
         let entries = self.connection.query::<EntriesReply>(command, &cmd).await?.entries;
         let full = entries.len() >= count;
         let next = entries.last().filter(|_| full).and_then(|last| query.after(last.id));
@@ -85,7 +90,7 @@ impl EventStream {
 
 impl RangeQuery {
     /// What is left of the query after the entry `last`.
-    fn after(self, last: StreamId) -> Option<Self> {
+    pub(super) fn after(self, last: StreamId) -> Option<Self> {
         let rest = match self.direction {
             Direction::Forward => Self { start: last.next()?, ..self },
             Direction::Backward => Self { end: last.prev()?, ..self },

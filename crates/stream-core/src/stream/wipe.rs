@@ -7,8 +7,18 @@ use crate::Error;
 
 /// How the name of a derived key goes on. Anything else may be a stream of somebody else's:
 /// `events:{tenant_a}:archive` is derived from `events:{tenant_a}` by its looks alone.
-const SUFFIXES: [&str; 9] =
-    ["dlq:", "redrive:", "pos:", "idem:", "lease:", "workers", "applied:", "analytics:", "notified:"];
+const SUFFIXES: [&str; 10] = [
+    "dlq:",
+    "dlq_dropped:",
+    "redrive:",
+    "pos:",
+    "idem:",
+    "lease:",
+    "workers",
+    "applied:",
+    "analytics:",
+    "notified:",
+];
 
 /// Keys looked at by one SCAN: short enough not to hold the server up.
 const SCAN_COUNT: usize = 1_000;
