@@ -21,6 +21,7 @@ pub(crate) enum Step {
     ReadRegistry,
     Sweep,
     Retire,
+    BoundDeadLetters,
     Trim,
     Observe,
 }
@@ -32,6 +33,7 @@ impl Display for Step {
             Self::ReadRegistry => "reading the registry of workers",
             Self::Sweep => "sweeping",
             Self::Retire => "retiring dead consumers",
+            Self::BoundDeadLetters => "bounding dead letters",
             Self::Trim => "retention",
             Self::Observe => "observing groups",
         })

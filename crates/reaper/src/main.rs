@@ -1,5 +1,6 @@
 //! reaper: recovery of what consumers leave behind, retention, and the groups' metrics.
 
+mod dead_letters;
 mod failures;
 mod group_metrics;
 mod leadership;

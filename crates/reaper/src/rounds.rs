@@ -1,9 +1,10 @@
-//! A round of the active reaper: sweep, retire, trim, observe.
+//! A round of the active reaper: sweep, retire, bound dead letters, trim, observe.
 
 use prometheus::{Histogram, HistogramOpts};
 use service_kit::{Context, Redis};
 
 use crate::{
+    dead_letters::DeadLetterLimits,
     failures::{Failures, Step},
     group_metrics::GroupMetrics,
     managed::ManagedGroups,
@@ -19,6 +20,7 @@ pub(crate) struct Rounds {
     managed: ManagedGroups,
     sweeper: Sweeper,
     retirement: Retirement,
+    dead_letters: DeadLetterLimits,
     retention: Retention,
     metrics: GroupMetrics,
     duration: Histogram,
@@ -42,6 +44,7 @@ impl Rounds {
             managed: ManagedGroups::new(&context.settings.retention.groups),
             sweeper: Sweeper::new(redis, context)?,
             retirement: Retirement::new(redis, context)?,
+            dead_letters: DeadLetterLimits::new(redis, context)?,
             retention: Retention::new(redis, context)?,
             metrics,
             duration,
@@ -66,9 +69,13 @@ impl Rounds {
             if let Err(error) = self.retirement.retire(&group, &registered, lease_value).await {
                 self.failures.failed(Step::Retire, Some(&group), &error);
             }
+            if let Err(error) = self.dead_letters.enforce(&group, lease_value).await {
+                self.failures.failed(Step::BoundDeadLetters, Some(&group), &error);
+            }
         }
         self.failures.finished(Step::Sweep);
         self.failures.finished(Step::Retire);
+        self.failures.finished(Step::BoundDeadLetters);
         if let Err(error) = self.retention.enforce().await {
             self.failures.failed(Step::Trim, None, &error);
         }
@@ -98,6 +105,7 @@ impl Rounds {
         self.metrics.clear();
         self.retirement.forget();
         self.sweeper.forget();
+        self.dead_letters.forget();
         self.retention.forget();
     }
 }

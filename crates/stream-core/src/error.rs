@@ -76,9 +76,11 @@ impl ErrorKind {
     fn of(error: &RedisError) -> Self {
         // The server's own code comes first: redis-rs leaves many codes as `Extension`.
         // A refused transaction holds the reason in the errors of its commands.
-        let of_commands = error.code().is_none().then(|| error.clone().into_server_errors()).flatten();
-        let of_command = of_commands.as_ref().and_then(|errors| errors.first());
-        match error.code().or(of_command.map(|(_, error)| error.code())) {
+        let refused = matches!(error.code(), None | Some("EXECABORT"));
+        let of_commands = refused.then(|| error.clone().into_server_errors()).flatten();
+        let of_command =
+            of_commands.as_ref().and_then(|errors| errors.first()).map(|(_, error)| error.code());
+        match of_command.or(error.code()) {
             Some("NOGROUP" | "UNBLOCKED") => return Self::NoGroup,
             Some("WRONGTYPE") => return Self::WrongType,
             Some("OOM") => return Self::OutOfMemory,

@@ -190,6 +190,14 @@ sections! {
         groups: Vec<String>,
     }
 
+    /// What bounds each group's dead letters; the reaper enforces it.
+    dead_letters: DeadLetters {
+        /// Dead letters that a group keeps; the oldest beyond them are dropped and counted. 0 keeps any number.
+        max_entries: u64,
+        /// How long a dead letter is kept; older ones are dropped and counted. Zero keeps them for ever.
+        max_age: Duration,
+    }
+
     /// Logging.
     log: Log {
         /// Lines for people or for collectors.

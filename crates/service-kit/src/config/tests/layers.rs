@@ -26,6 +26,8 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(settings.worker.claim_min_idle, Duration::from_secs(5));
     assert_eq!(settings.retention.age, Duration::from_hours(7 * 24));
     assert_eq!(settings.retention.policy, RetentionPolicy::Guarded);
+    let bounds = (settings.dead_letters.max_entries, settings.dead_letters.max_age);
+    assert_eq!(bounds, (100_000, Duration::from_hours(30 * 24)));
     assert_eq!(settings.notifications.channels, [Channel::Log]);
     assert_eq!(settings.notifications.ops_listen.port(), 9102);
     assert!(settings.worker.names.is_empty());
