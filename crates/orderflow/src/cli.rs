@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{produce, tools, up};
+use crate::{dlq, produce, tools, up};
 
 /// Runs the Orderflow pipeline on this machine, produces events, and looks into its Redis.
 #[derive(Debug, Parser)]
@@ -11,7 +11,7 @@ use crate::{produce, tools, up};
 Settings come from built-in defaults < --config FILE < environment (REDIS_URL, ORDERFLOW__SECTION__KEY) < flags.
 Where none of them names Redis, a server that `orderflow up` runs from this directory is used.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration; `produce` has more, see its --help.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration; `produce` and `dlq` have more, see their --help.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Pending(tools::pending::Args),
     /// Check Redis, the stream, its groups and the reaper, and say what to do about what is wrong
     Doctor(tools::doctor::Args),
+    /// Look at a group's dead letters, send them back to it, or purge them
+    Dlq(Box<dlq::Args>),
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod address;
 mod cli;
 mod configuration;
+mod dlq;
 mod durations;
 mod embedded_record;
 mod exit;
@@ -10,6 +11,7 @@ mod output;
 mod produce;
 mod redis_access;
 mod table;
+mod terminal;
 mod tools;
 mod up;
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
             Command::Groups(args) => tools::groups::run(args).await,
             Command::Pending(args) => tools::pending::run(args).await,
             Command::Doctor(args) => tools::doctor::run(args).await,
+            Command::Dlq(args) => dlq::run(*args).await,
         }
     });
     // A thread that waits for standard input must not hold up the end.

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use serde::Serialize;
 use service_kit::config::ConfigArgs;
-use stream_core::{Error, ErrorKind, PendingFilter, PendingRow, StreamId};
+use stream_core::{ErrorKind, PendingFilter, PendingRow, StreamId};
 
 use crate::{
     configuration::Configuration,
@@ -68,7 +68,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let rows = match access.stream.pending(&args.group, &filter).await {
         Ok(rows) => rows,
-        Err(error) => return Err(explain(&access, &args.group, &error).await),
+        Err(error) if error.kind() == ErrorKind::NoGroup => {
+            return Err(access.no_such_group(&args.group).await);
+        }
+        Err(error) => return Err(access.explain(&error)),
     };
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
     let full = rows.len() == args.count as usize;
@@ -83,23 +86,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         news(format_args!("only the first {} are listed; ask for more with --count", args.count));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A group that does not exist is most often a slip of the pen: names those that do.
-async fn explain(access: &Access, group: &str, error: &Error) -> anyhow::Error {
-    if error.kind() != ErrorKind::NoGroup {
-        return access.explain(error);
-    }
-    let known = match access.stream.groups().await {
-        Ok(groups) if groups.is_empty() => "it has none".to_owned(),
-        Ok(groups) => {
-            let names: Vec<_> = groups.iter().map(|group| printable(&group.name)).collect();
-            format!("it has: {}", names.join(", "))
-        }
-        Err(error) => return access.explain(&error),
-    };
-    let (key, address) = (access.stream.key(), access.connector.address());
-    anyhow::anyhow!("the stream {key} at {address} has no group {group:?}; {known}")
 }
 
 fn table(rows: Vec<Row>) -> String {

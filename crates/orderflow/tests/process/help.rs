@@ -12,6 +12,7 @@ fn help_lists_every_subcommand_and_the_exit_codes() {
         "  groups ",
         "  pending ",
         "  doctor ",
+        "  dlq ",
         "Exit codes: 0 done, 1 failed",
     ] {
         assert!(help.contains(line), "{line:?} in:\n{help}");
@@ -20,7 +21,9 @@ fn help_lists_every_subcommand_and_the_exit_codes() {
 
 #[test]
 fn each_help_names_its_flags() {
-    let expected: [(&str, &[&str]); 6] = [
+    let filters: &[&str] =
+        &["--type", "--order-id", "--reason", "--entry", "--since", "--until", "older-than"];
+    let expected: [(&str, &[&str]); 14] = [
         (
             "up",
             &[
@@ -46,10 +49,28 @@ fn each_help_names_its_flags() {
         ("produce", &["--keep-going", "--url", "--retry-for", "  4   some events may or may not have been"]),
         ("doctor", &["--json", "--strict", "  0   nothing is wrong", "  1   a problem"]),
         ("tail", &["--from <ID|start>", "--json"]),
+        ("dlq", &["  ls ", "  show ", "  redrive ", "  purge "]),
+        (
+            "dlq ls",
+            &["[GROUP]", "--oldest-first", "--from", "--count", "--scan", "--json", "Exit codes: 0 done"],
+        ),
+        ("dlq ls", filters),
+        ("dlq show", &["<GROUP>", "<ID>", "--json", "Exit codes: 0 done"]),
+        (
+            "dlq redrive",
+            &["[IDS]", "--all", "--rate", "--dry-run", "--json", "  3    some could not be sent back"],
+        ),
+        ("dlq redrive", filters),
+        (
+            "dlq purge",
+            &["[IDS]", "--all", "--rate", "--dry-run", "--yes", "  3    some of the IDs were not there"],
+        ),
+        ("dlq purge", filters),
         ("pending", &["<GROUP>", "--consumer", "--min-idle", "--count", "[default: 50]", "--json"]),
     ];
     for (subcommand, words) in expected {
-        let help = orderflow(&[subcommand, "--help"]).success();
+        let help =
+            orderflow(&[&subcommand.split(' ').collect::<Vec<_>>()[..], &["--help"]].concat()).success();
         for word in words {
             assert!(help.contains(word), "{word:?} in:\n{help}");
         }
@@ -58,7 +79,7 @@ fn each_help_names_its_flags() {
 
 #[test]
 fn wrong_usage_is_exit_2() {
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 16] = [
         &[],
         &["nonsense"],
         &["produce"],
@@ -68,6 +89,13 @@ fn wrong_usage_is_exit_2() {
         &["pending"],
         &["pending", "g", "--min-idle", "5"],
         &["up", "--no-reset"],
+        &["dlq"],
+        &["dlq", "show", "g"],
+        &["dlq", "ls", "g", "--reason", "boredom"],
+        &["dlq", "ls", "g", "--since", "yesterday"],
+        &["dlq", "redrive", "g"],
+        &["dlq", "redrive", "g", "5-1", "--all"],
+        &["dlq", "purge", "g", "--all", "--reason", "poison"],
     ];
     for args in wrong {
         let stderr = orderflow(args).failure(2);
@@ -77,8 +105,14 @@ fn wrong_usage_is_exit_2() {
 
 #[test]
 fn a_wrong_configuration_is_exit_78_with_every_mistake() {
-    for subcommand in [&["up"][..], &["groups"], &["tail"], &["pending", "g"], &["produce", "--random", "1"]]
-    {
+    for subcommand in [
+        &["up"][..],
+        &["groups"],
+        &["tail"],
+        &["pending", "g"],
+        &["dlq", "ls"],
+        &["produce", "--random", "1"],
+    ] {
         let flags = ["--set", "worker.block=x", "--set", "shutdown.grce=1s"];
         let stderr = orderflow(&[subcommand, &flags].concat()).failure(78);
         assert!(stderr.starts_with("orderflow: the configuration cannot be used:\n"), "{stderr}");

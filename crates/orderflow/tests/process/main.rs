@@ -4,6 +4,7 @@
 
 mod common;
 mod doctor;
+mod dlq;
 mod help;
 mod http;
 mod installation;

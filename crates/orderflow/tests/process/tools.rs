@@ -95,7 +95,16 @@ async fn a_group_that_does_not_exist_is_told_with_those_that_do() {
 fn without_redis_every_tool_says_where_it_looked_and_what_to_do() {
     let url = format!("redis://:s3cret@127.0.0.1:{}/", free_port());
     let address = url.rsplit('@').next().unwrap().trim_end_matches('/');
-    let tools: [&[&str]; 4] = [&["groups"], &["pending", "g"], &["tail"], &["tail", "--from", "start"]];
+    let tools: [&[&str]; 8] = [
+        &["dlq", "ls"],
+        &["dlq", "ls", "g"],
+        &["dlq", "redrive", "g", "--all"],
+        &["dlq", "show", "g", "5-1"],
+        &["groups"],
+        &["pending", "g"],
+        &["tail"],
+        &["tail", "--from", "start"],
+    ];
     for tool in tools {
         let stderr = orderflow(&[tool, &["--redis-url", &url]].concat()).failure(1);
         assert_eq!(stderr.lines().count(), 1, "{stderr}");

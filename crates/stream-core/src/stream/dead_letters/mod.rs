@@ -59,6 +59,13 @@ impl DeadLetters {
         self.stream.dead_letter_count(&self.group).await
     }
 
+    /// The number of entries that were sent back to the group and are not settled yet (XLEN).
+    pub async fn redriving(&self) -> Result<u64, Error> {
+        let mut cmd = redis::cmd("XLEN");
+        cmd.arg(self.stream.key().redrive(&self.group).as_str());
+        self.stream.connection().query("XLEN redrive", &cmd).await
+    }
+
     /// How many dead letters the bounds on them have ever dropped (see [`bound`](Self::bound)).
     pub async fn dropped(&self) -> Result<u64, Error> {
         let mut cmd = redis::cmd("GET");

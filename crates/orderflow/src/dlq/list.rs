@@ -1,0 +1,246 @@
+//! `orderflow dlq ls`: dead letters a page at a time, or how many each group has.
+
+use std::{collections::BTreeSet, process::ExitCode};
+
+use serde::Serialize;
+use service_kit::config::ConfigArgs;
+use stream_core::{DeadLetter, DeadLetterPage, DeadLetterQuery, Direction, Error, RangeQuery, StreamId};
+
+use super::{
+    selection::{Filters, shown_age, shown_time},
+    text::{LetterJson, UnreadableJson, cut, field, time_ms},
+};
+use crate::{
+    configuration::Configuration,
+    output::{news, printable, result},
+    redis_access::Access,
+    table::{Align, render},
+    terminal,
+};
+
+/// Arguments of `orderflow dlq ls`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A list looks at no more dead letters than --scan says; where it stops before the end it prints the --from of the rest.
+
+Exit codes: 0 done (also if there is none), 1 failed, 2 wrong usage, 78 wrong configuration")]
+pub(super) struct Args {
+    /// The consumer group whose dead letters to list
+    group: Option<String>,
+
+    #[command(flatten)]
+    filters: Filters,
+
+    /// List the oldest first
+    #[arg(long, requires = "group")]
+    oldest_first: bool,
+
+    /// Go on at this dead letter, as the page before said
+    #[arg(long, value_name = "ID", requires = "group")]
+    from: Option<StreamId>,
+
+    /// List at most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    count: u32,
+
+    /// Look at no more than so many to find them
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    scan: u32,
+
+    /// Print JSON: {"letters": […], "unreadable": […], "scanned": …, "next": ID or null}
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Args {
+    fn query(&self) -> DeadLetterQuery {
+        let (start, end) = self.filters.ids();
+        let range = match (self.oldest_first, self.from) {
+            (true, from) => RangeQuery {
+                start: from.map_or(start, |from| from.max(start)),
+                end,
+                direction: Direction::Forward,
+            },
+            (false, from) => RangeQuery {
+                start,
+                end: from.map_or(end, |from| from.min(end)),
+                direction: Direction::Backward,
+            },
+        };
+        DeadLetterQuery {
+            filter: self.filters.filter(),
+            range,
+            limit: self.count as usize,
+            scan_max: self.scan as usize,
+        }
+    }
+}
+
+/// Runs the subcommand.
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let configuration = Configuration::load_for_tool(&args.config)?;
+    let access = Access::open(&configuration.settings)?;
+    let Some(group) = &args.group else {
+        anyhow::ensure!(
+            args.filters.is_empty(),
+            "name the group that the filters are for: orderflow dlq ls GROUP …"
+        );
+        return overview(&access, &configuration.settings.retention.groups, args.json).await;
+    };
+    let dead_letters = access.stream.dead_letters(group);
+    let query = args.query();
+    let page = dead_letters.page(&query).await.map_err(|error| access.explain(&error))?;
+    if page.scanned == 0 && dead_letters.count().await.map_err(|error| access.explain(&error))? == 0 {
+        access.group_exists(group).await?;
+    }
+    let next = page.next.map(|next| match next.direction {
+        Direction::Forward => next.start,
+        Direction::Backward => next.end,
+    });
+    if args.json {
+        result(serde_json::to_string(&PageJson::new(&page, next))?)?;
+    } else {
+        if page.letters.is_empty() && page.unreadable.is_empty() {
+            news(format_args!("no dead letters of group {group} that fit"));
+        } else {
+            result(table(&page))?;
+        }
+        for unreadable in &page.unreadable {
+            let problem = &unreadable.problem;
+            news(format_args!(
+                "{} is no dead letter: {problem}; somebody else has written it",
+                unreadable.id
+            ));
+        }
+    }
+    if let Some(next) = next {
+        let why = if page.stopped_early { "stopped" } else { "there may be more" };
+        news(format_args!("{why} after looking at {}; go on with --from {next}", page.scanned));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Debug, Serialize)]
+struct PageJson<'a> {
+    letters: Vec<LetterJson<'a>>,
+    unreadable: Vec<UnreadableJson<'a>>,
+    scanned: usize,
+    next: Option<StreamId>,
+}
+
+impl<'a> PageJson<'a> {
+    fn new(page: &'a DeadLetterPage, next: Option<StreamId>) -> Self {
+        let letters = page.letters.iter().map(LetterJson::from).collect();
+        let unreadable = page.unreadable.iter().map(UnreadableJson::from).collect();
+        Self { letters, unreadable, scanned: page.scanned, next }
+    }
+}
+
+const COLUMNS: [(&str, Align); 7] = [
+    ("ID", Align::Left),
+    ("ENTRY", Align::Left),
+    ("AGE", Align::Right),
+    ("REASON", Align::Left),
+    ("TYPE", Align::Left),
+    ("ORDER", Align::Left),
+    ("ERROR", Align::Left),
+];
+/// Text that somebody else chose is cut to this, so that one long name does not spoil the table.
+const NAME_CHARS_MAX: usize = 24;
+/// The error has what is left of the line, but at least this much.
+const ERROR_CHARS_MIN: usize = 20;
+
+fn table(page: &DeadLetterPage) -> String {
+    let mut rows: Vec<[String; 7]> = page.letters.iter().map(row).collect();
+    let last = COLUMNS.len() - 1;
+    let width_of = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([COLUMNS[column].0.len()]).max().unwrap_or(0) + 2
+    };
+    let used: usize = (0..last).map(width_of).sum();
+    if let Some(width) = terminal::width() {
+        let left = width.saturating_sub(used).max(ERROR_CHARS_MIN);
+        for row in &mut rows {
+            row[last] = cut(&row[last], left);
+        }
+    }
+    render(COLUMNS, rows)
+}
+
+fn row(letter: &DeadLetter) -> [String; 7] {
+    [
+        letter.id.to_string(),
+        letter.entry_id.to_string(),
+        shown_age(time_ms(letter)),
+        cut(&printable(&letter.reason), NAME_CHARS_MAX),
+        cut(&field(&letter.fields, "type"), NAME_CHARS_MAX),
+        cut(&field(&letter.fields, "order_id"), NAME_CHARS_MAX),
+        printable(&letter.error),
+    ]
+}
+
+/// One group in figures.
+#[derive(Debug, Serialize)]
+struct GroupRow {
+    group: String,
+    dead_letters: u64,
+    /// When the oldest and the newest of them died.
+    oldest_ms: Option<u64>,
+    newest_ms: Option<u64>,
+    /// Sent back and not settled yet.
+    redriving: u64,
+    /// Dropped by the bounds on dead letters, ever.
+    dropped: u64,
+}
+
+async fn overview(access: &Access, managed: &[String], json: bool) -> anyhow::Result<ExitCode> {
+    let rows = group_rows(access, managed).await.map_err(|error| access.explain(&error))?;
+    if json {
+        result(serde_json::to_string(&rows)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let columns = [
+        ("GROUP", Align::Left),
+        ("DEAD LETTERS", Align::Right),
+        ("OLDEST", Align::Left),
+        ("NEWEST", Align::Left),
+        ("REDRIVING", Align::Right),
+        ("DROPPED", Align::Right),
+    ];
+    let time = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), shown_time);
+    let rows = rows.iter().map(|row| {
+        [
+            printable(&row.group),
+            row.dead_letters.to_string(),
+            time(row.oldest_ms),
+            time(row.newest_ms),
+            row.redriving.to_string(),
+            row.dropped.to_string(),
+        ]
+    });
+    result(render(columns, rows.collect()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn group_rows(access: &Access, managed: &[String]) -> Result<Vec<GroupRow>, Error> {
+    let groups = access.stream.groups().await?;
+    let existing = groups.into_iter().filter(|group| group.is_addressable()).map(|group| group.name);
+    let names: BTreeSet<String> = existing.chain(managed.iter().cloned()).collect();
+    let mut rows = Vec::new();
+    for group in names {
+        let dead_letters = access.stream.dead_letters(&group);
+        let ends = dead_letters.ends().await?;
+        rows.push(GroupRow {
+            dead_letters: dead_letters.count().await?,
+            oldest_ms: ends.map(|(oldest, _)| oldest.ms),
+            newest_ms: ends.map(|(_, newest)| newest.ms),
+            redriving: dead_letters.redriving().await?,
+            dropped: dead_letters.dropped().await?,
+            group,
+        });
+    }
+    Ok(rows)
+}
