@@ -308,9 +308,9 @@ impl Connection {
     /// new connection would watch nothing.
     pub(crate) async fn exclusive(&self, operation: &'static str) -> Result<MultiplexedConnection, Error> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.0.connector.settings.connect_timeout))
+            .set_connection_timeout(Some(self.0.connector.0.settings.connect_timeout))
             .set_response_timeout(Some(self.0.response_timeout));
-        let connected = self.0.connector.client.get_multiplexed_async_connection_with_config(&config).await;
+        let connected = self.0.connector.client().get_multiplexed_async_connection_with_config(&config).await;
         connected.map_err(|error| Error::new(operation, error))
     }
 

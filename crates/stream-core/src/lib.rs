@@ -29,8 +29,8 @@ pub use stream::{
     AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed, ClaimedEntry,
     ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage, DeadLetterQuery,
     DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page,
-    PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, Redriven, RegisteredConsumer, Renewed,
-    Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
+    PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome, RegisteredConsumer,
+    Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use worker::{
     Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,

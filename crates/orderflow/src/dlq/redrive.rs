@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use service_kit::config::ConfigArgs;
-use stream_core::{BulkEnd, BulkTotals, DeadLetters, Redriven, StreamId};
+use stream_core::{BulkEnd, BulkTotals, DeadLetters, RedriveOutcome, StreamId};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -109,35 +109,35 @@ async fn each(
 }
 
 /// What a redrive would say, without doing it.
-async fn dry(dead_letters: &DeadLetters, id: StreamId) -> Result<Redriven, stream_core::Error> {
+async fn dry(dead_letters: &DeadLetters, id: StreamId) -> Result<RedriveOutcome, stream_core::Error> {
     Ok(match dead_letters.get(id).await? {
-        None => Redriven::Absent,
-        Some(Err(_)) => Redriven::Unreadable,
-        Some(Ok(letter)) if letter.payload_lost() => Redriven::PayloadLost,
-        Some(Ok(_)) => Redriven::Sent(StreamId::MIN),
+        None => RedriveOutcome::Absent,
+        Some(Err(_)) => RedriveOutcome::Unreadable,
+        Some(Ok(letter)) if letter.payload_lost() => RedriveOutcome::PayloadLost,
+        Some(Ok(_)) => RedriveOutcome::Sent(StreamId::MIN),
     })
 }
 
-fn tell(totals: &mut BulkTotals, id: StreamId, redriven: Redriven, choice: &Choice) {
+fn tell(totals: &mut BulkTotals, id: StreamId, redriven: RedriveOutcome, choice: &Choice) {
     let group = &choice.group;
     match redriven {
-        Redriven::Sent(sent) => {
+        RedriveOutcome::Sent(sent) => {
             totals.done += 1;
             if !choice.dry_run {
                 news(format_args!("{id} sent back to group {group} as {sent}"));
             }
         }
-        Redriven::Absent => {
+        RedriveOutcome::Absent => {
             totals.absent += 1;
             news(format_args!(
                 "{id} is no dead letter of group {group}: sent back before, purged, or dropped; nothing was done"
             ));
         }
-        Redriven::PayloadLost => {
+        RedriveOutcome::PayloadLost => {
             totals.payload_lost += 1;
             news(format_args!("{id} has no payload left to send back; it stays until it is purged"));
         }
-        Redriven::Unreadable => {
+        RedriveOutcome::Unreadable => {
             totals.unreadable += 1;
             news(format_args!(
                 "{id} is no dead letter: somebody else has written it; it stays until it is purged"

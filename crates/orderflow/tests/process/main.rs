@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in helpers as in tests a panic is the failure report")]
 
 mod common;
-mod doctor;
 mod dlq;
+mod doctor;
 mod help;
 mod http;
 mod installation;

@@ -16,7 +16,7 @@ mod wipe;
 
 pub use dead_letters::{
     BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, DeadLetter, DeadLetterBounds, DeadLetterFilter,
-    DeadLetterPage, DeadLetterQuery, DeadLetters, Redriven, UnreadableDeadLetter, Whereabouts,
+    DeadLetterPage, DeadLetterQuery, DeadLetters, RedriveOutcome, UnreadableDeadLetter, Whereabouts,
 };
 pub use groups::{Handover, StartAt};
 pub use info::{ConsumerInfo, GroupInfo, Lag, StreamInfo};

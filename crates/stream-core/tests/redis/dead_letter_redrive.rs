@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stream_core::{
-    DeadLetters, DeadReason, Entry, Error, ErrorKind, EventStream, Fields, RangeQuery, Redriven, SettledDead,
-    StreamId,
+    DeadLetters, DeadReason, Entry, Error, ErrorKind, EventStream, Fields, RangeQuery, RedriveOutcome,
+    SettledDead, StreamId,
 };
 use testkit::{RedisServer, eventually};
 
@@ -52,7 +52,9 @@ async fn the_entry_comes_back_byte_for_byte_to_its_group_alone() {
     let fields: Fields = pairs.iter().map(|(a, b)| (a.to_vec(), b.to_vec())).collect();
     let (id, letter) = bury(&bench, &fields, DeadReason::Rejected).await;
     let before = bench.stream.info().await.unwrap();
-    let Redriven::Sent(sent) = letters(&bench).redrive(letter).await.unwrap() else { panic!("not sent") };
+    let RedriveOutcome::Sent(sent) = letters(&bench).redrive(letter).await.unwrap() else {
+        panic!("not sent")
+    };
     let back = redriven(&bench).await;
     assert_eq!((back.len(), back[0].id), (1, sent));
     let id = id.to_string();
@@ -73,8 +75,8 @@ async fn a_second_redrive_does_nothing() {
     let (_, letter) = bury(&bench, &simple(), DeadReason::Poison).await;
     let (_, wide_letter) = bury(&bench, &wide(4_000), DeadReason::Poison).await;
     for letter in [letter, wide_letter] {
-        assert!(matches!(letters(&bench).redrive(letter).await.unwrap(), Redriven::Sent(_)));
-        assert_eq!(letters(&bench).redrive(letter).await.unwrap(), Redriven::Absent);
+        assert!(matches!(letters(&bench).redrive(letter).await.unwrap(), RedriveOutcome::Sent(_)));
+        assert_eq!(letters(&bench).redrive(letter).await.unwrap(), RedriveOutcome::Absent);
     }
     assert_eq!(sent_back(&bench).await, 2);
 }
@@ -89,7 +91,8 @@ async fn of_two_concurrent_redrives_one_sends() {
         let other = EventStream::new(other, bench.stream.key().clone()).dead_letters(GROUP);
         let mine = letters(&bench);
         let (first, second) = tokio::join!(mine.redrive(letter), other.redrive(letter));
-        let sent = [first.unwrap(), second.unwrap()].map(|redriven| matches!(redriven, Redriven::Sent(_)));
+        let sent =
+            [first.unwrap(), second.unwrap()].map(|redriven| matches!(redriven, RedriveOutcome::Sent(_)));
         assert!(sent == [true, false] || sent == [false, true], "{sent:?}");
     }
     assert_eq!(sent_back(&bench).await, 20);
@@ -101,7 +104,7 @@ async fn an_entry_too_wide_for_a_script_comes_back_all_the_same() {
     for pairs in [3_499, 3_500, 3_501, 9_000] {
         let fields = wide(pairs);
         let (id, letter) = bury(&bench, &fields, DeadReason::Poison).await;
-        assert!(matches!(letters(&bench).redrive(letter).await.unwrap(), Redriven::Sent(_)));
+        assert!(matches!(letters(&bench).redrive(letter).await.unwrap(), RedriveOutcome::Sent(_)));
         let back = redriven(&bench).await;
         assert_eq!((back.len(), text(&back[0], "_redrive_of")), (1, id.to_string()));
         assert!(back[0].fields.iter().skip(2).eq(fields.iter()), "{pairs} pairs");
@@ -128,7 +131,7 @@ async fn how_often_it_was_sent_back_is_counted() {
         ];
         let told: Fields = told.into_iter().collect();
         let letter = bench.dead_letter_stream().append(told.iter().chain(fields.iter())).await.unwrap();
-        assert!(matches!(letters(&bench).redrive(letter).await.unwrap(), Redriven::Sent(_)));
+        assert!(matches!(letters(&bench).redrive(letter).await.unwrap(), RedriveOutcome::Sent(_)));
         let back = redriven(&bench).await.pop().unwrap();
         assert_eq!((text(&back, "_redrive_of"), text(&back, "_redrive_count")), ("5-1".into(), "3".into()));
         assert!(back.fields.iter().skip(2).eq(fields.iter()));
@@ -143,10 +146,10 @@ async fn what_has_no_payload_or_is_no_dead_letter_stays() {
     bench.cmd::<i64>(&format!("XDEL $stream {id}")).await;
     bench.stream.dead_letter(GROUP, "a", id, DeadReason::Poison, "", &simple()).await.unwrap();
     let lost = bench.dead_letters().await[0].id;
-    assert_eq!(letters(&bench).redrive(lost).await.unwrap(), Redriven::PayloadLost);
+    assert_eq!(letters(&bench).redrive(lost).await.unwrap(), RedriveOutcome::PayloadLost);
     for fields in [simple(), wide(4_000)] {
         let foreign = bench.dead_letter_stream().append(fields.iter()).await.unwrap();
-        assert_eq!(letters(&bench).redrive(foreign).await.unwrap(), Redriven::Unreadable);
+        assert_eq!(letters(&bench).redrive(foreign).await.unwrap(), RedriveOutcome::Unreadable);
     }
     assert_eq!(letters(&bench).count().await.unwrap(), 3);
     assert!(redriven(&bench).await.is_empty());
@@ -158,7 +161,7 @@ async fn fails_and_leaves(bench: &Bench, letter: StreamId, kinds: &[ErrorKind], 
     assert!(kinds.contains(&error.kind()), "{error}");
     assert!(letters(bench).get(letter).await.unwrap().is_some(), "it is still there");
     bench.cmd::<redis::Value>(repair).await;
-    assert!(matches!(letters(bench).redrive(letter).await.unwrap(), Redriven::Sent(_)));
+    assert!(matches!(letters(bench).redrive(letter).await.unwrap(), RedriveOutcome::Sent(_)));
     assert_eq!(sent_back(bench).await, 1);
 }
 
@@ -229,7 +232,9 @@ async fn where_an_entry_is_can_be_told() {
     assert!(told.time.elapsed().unwrap() < Duration::from_mins(1));
     let before = letters(&bench).whereabouts(id).await.unwrap();
     assert!(before.in_stream && before.redriven_as.is_empty() && !before.redrives_unknown);
-    let Redriven::Sent(sent) = letters(&bench).redrive(letter).await.unwrap() else { panic!("not sent") };
+    let RedriveOutcome::Sent(sent) = letters(&bench).redrive(letter).await.unwrap() else {
+        panic!("not sent")
+    };
     bench.cmd::<i64>(&format!("XDEL $stream {id}")).await;
     let after = letters(&bench).whereabouts(id).await.unwrap();
     assert_eq!((after.in_stream, after.redriven_as), (false, vec![sent]));

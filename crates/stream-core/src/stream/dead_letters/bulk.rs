@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{DeadLetterFilter, DeadLetterPage, DeadLetterQuery, DeadLetters, Direction, Redriven};
+use super::{DeadLetterFilter, DeadLetterPage, DeadLetterQuery, DeadLetters, Direction, RedriveOutcome};
 use crate::{Error, RangeQuery, StreamId};
 
 /// Dead letters of one step: what a purge deletes at once, and how often a run looks whether to stop.
@@ -113,10 +113,10 @@ impl DeadLetters {
                     continue;
                 }
                 match self.redrive(letter.id).await? {
-                    Redriven::Sent(_) => run.totals.done += 1,
-                    Redriven::Absent => run.totals.absent += 1,
-                    Redriven::PayloadLost => run.totals.payload_lost += 1,
-                    Redriven::Unreadable => run.totals.unreadable += 1,
+                    RedriveOutcome::Sent(_) => run.totals.done += 1,
+                    RedriveOutcome::Absent => run.totals.absent += 1,
+                    RedriveOutcome::PayloadLost => run.totals.payload_lost += 1,
+                    RedriveOutcome::Unreadable => run.totals.unreadable += 1,
                 }
                 run.report();
             }

@@ -11,7 +11,7 @@ pub use bound::{BoundedDeadLetters, DeadLetterBounds};
 pub use bulk::{Bulk, BulkEnd, BulkTotals};
 pub use letter::{DeadLetter, UnreadableDeadLetter};
 pub use page::{DeadLetterFilter, DeadLetterPage, DeadLetterQuery};
-pub use redrive::Redriven;
+pub use redrive::RedriveOutcome;
 
 use page::Chunk;
 

@@ -11,7 +11,7 @@ use crate::{
 
 /// What became of a redrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Redriven {
+pub enum RedriveOutcome {
     /// It is no dead letter any more, but this entry of the group's redrive stream.
     Sent(StreamId),
     /// It is not there: sent back before, purged, or dropped.
@@ -24,7 +24,7 @@ pub enum Redriven {
 
 /// The script's reply.
 enum Reply {
-    Done(Redriven),
+    Done(RedriveOutcome),
     /// More fields than a script can pass on; nothing was done.
     Oversize,
 }
@@ -34,10 +34,10 @@ impl FromRedisValue for Reply {
         let mut items = take_array(value)?.into_iter();
         let outcome = take_string(items.next().unwrap_or(Value::Nil))?;
         Ok(Self::Done(match outcome.as_str() {
-            "sent" => Redriven::Sent(take_id(items.next().unwrap_or(Value::Nil))?),
-            "absent" => Redriven::Absent,
-            "payload_lost" => Redriven::PayloadLost,
-            "unreadable" => Redriven::Unreadable,
+            "sent" => RedriveOutcome::Sent(take_id(items.next().unwrap_or(Value::Nil))?),
+            "absent" => RedriveOutcome::Absent,
+            "payload_lost" => RedriveOutcome::PayloadLost,
+            "unreadable" => RedriveOutcome::Unreadable,
             "oversize" => return Ok(Self::Oversize),
             _ => return Err(unexpected("an unknown outcome of a redrive")),
         }))
@@ -51,7 +51,7 @@ impl DeadLetters {
     ///
     /// What the server refuses (a full server, a key of another type) leaves it here. After an error for which
     /// [`Error::may_have_been_applied`] holds it is in one of the two places, never in both or neither.
-    pub async fn redrive(&self, id: StreamId) -> Result<Redriven, Error> {
+    pub async fn redrive(&self, id: StreamId) -> Result<RedriveOutcome, Error> {
         let redrive = self.stream.key().redrive(&self.group);
         let mut script = scripts::REDRIVE.prepare_invoke();
         script.key(&self.key).key(redrive.as_str()).arg(&self.group).arg(id);

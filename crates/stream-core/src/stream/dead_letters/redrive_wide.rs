@@ -2,7 +2,7 @@
 
 use redis::{Cmd, FromRedisValue, Pipeline, Value, aio::MultiplexedConnection};
 
-use super::{DeadLetter, DeadLetters, Redriven};
+use super::{DeadLetter, DeadLetters, RedriveOutcome};
 use crate::{
     Error, StartAt, StreamId, StreamKey,
     reply::{EntriesReply, take_id},
@@ -16,7 +16,7 @@ const ATTEMPTS_MAX: usize = 50;
 impl DeadLetters {
     /// Like the script: both writes or none. Redis does not roll a transaction back, but a full server refuses it
     /// whole, and the types, checked under the watch, are the other thing that could fail in it.
-    pub(super) async fn redrive_wide(&self, id: StreamId) -> Result<Redriven, Error> {
+    pub(super) async fn redrive_wide(&self, id: StreamId) -> Result<RedriveOutcome, Error> {
         let redrive = self.stream.redrive(&self.group);
         let mut connection = self.stream.connection().exclusive(OPERATION).await?;
         for _ in 0..ATTEMPTS_MAX {
@@ -37,7 +37,7 @@ impl DeadLetters {
         connection: &mut MultiplexedConnection,
         redrive: &StreamKey,
         id: StreamId,
-    ) -> Result<Option<Redriven>, Error> {
+    ) -> Result<Option<RedriveOutcome>, Error> {
         let redrive = redrive.as_str();
         send::<Value>(connection, redis::cmd("WATCH").arg(&self.key).arg(redrive)).await?;
         if send::<String>(connection, redis::cmd("TYPE").arg(redrive)).await? != "stream" {
@@ -45,8 +45,8 @@ impl DeadLetters {
         }
         let mut range = redis::cmd("XRANGE");
         let mut found = send::<EntriesReply>(connection, range.arg(&self.key).arg(id).arg(id)).await?.entries;
-        let Some(entry) = found.pop() else { return Ok(Some(Redriven::Absent)) };
-        let Ok(letter) = DeadLetter::parse(entry) else { return Ok(Some(Redriven::Unreadable)) };
+        let Some(entry) = found.pop() else { return Ok(Some(RedriveOutcome::Absent)) };
+        let Ok(letter) = DeadLetter::parse(entry) else { return Ok(Some(RedriveOutcome::Unreadable)) };
         let mut append = redis::cmd("XADD");
         append.arg(redrive).arg("*").arg("_redrive_of").arg(letter.entry_id);
         append.arg("_redrive_count").arg(letter.redrives.saturating_add(1));
@@ -62,7 +62,7 @@ impl DeadLetters {
         match reply {
             Value::Nil => Ok(None),
             Value::Array(mut replies) if !replies.is_empty() => take_id(replies.swap_remove(0))
-                .map(|sent| Some(Redriven::Sent(sent)))
+                .map(|sent| Some(RedriveOutcome::Sent(sent)))
                 .map_err(|error| Error::new(OPERATION, error.into())),
             other => Err(Error::new(OPERATION, crate::reply::unexpected(&format!("{other:?}")).into())),
         }
