@@ -7,7 +7,12 @@ use service_kit::{
     Context, Redis,
     config::{Retention as Settings, RetentionPolicy},
 };
-use stream_core::{Error, ErrorKind, EventStream, MaxLen, Precision, StreamId};
+use stream_core::{Error, EventStream, RegisteredConsumer, Retained, RetentionRule, Standing, StreamId};
+
+use crate::{
+    patience::Patience,
+    retention_metrics::{Reading, RetentionMetrics},
+};
 
 /// Trims of one round. Each is short, of 10,000 entries unless the server's nodes are set otherwise, so that it
 /// does not hold the server up; what is left comes with the next round.
@@ -19,6 +24,8 @@ pub(crate) struct Retention {
     trimmed: IntCounter,
     held: IntGauge,
     held_by: Option<String>,
+    patience: Patience,
+    metrics: RetentionMetrics,
 }
 
 impl Retention {
@@ -29,16 +36,37 @@ impl Retention {
             IntGauge::new("stream_retention_held", "1 while a group keeps retention from removing by age")?;
         context.registry.register(Box::new(trimmed.clone()))?;
         context.registry.register(Box::new(held.clone()))?;
+        let metrics = RetentionMetrics::register(&context.registry, redis.stream.key().as_str())?;
         let settings = context.settings.retention.clone();
-        Ok(Self { stream: redis.stream.clone(), settings, trimmed, held, held_by: None })
+        let stream = redis.stream.clone();
+        Ok(Self { stream, settings, trimmed, held, held_by: None, patience: Patience::default(), metrics })
     }
 
-    /// Trims what may go now, until nothing more goes.
-    pub(crate) async fn enforce(&mut self) -> Result<(), Error> {
-        let cutoff = self.cutoff();
-        let mut total = 0;
+    /// Trims what may go now, until nothing more goes, and shows how the groups stand.
+    pub(crate) async fn enforce(&mut self, lease_value: &str) -> Result<(), Error> {
+        let result = self.trim_all(lease_value).await;
+        match &result {
+            Ok(Some(reading)) => self.report(reading),
+            // Old figures would pass for new ones.
+            Ok(None) | Err(_) => self.metrics.clear(),
+        }
+        result.map(|reading| self.metrics.show(reading))
+    }
+
+    /// What the last of the calls found; `None` once the role is lost.
+    async fn trim_all(&self, lease_value: &str) -> Result<Option<Reading>, Error> {
+        let rule = self.rule();
+        let registered = if rule.as_ref().is_some_and(|rule| rule.guarded) {
+            self.stream.registered_consumers().await?
+        } else {
+            Vec::new()
+        };
+        let (mut total, mut last) = (0, None);
         for _ in 0..CALLS_MAX {
-            let removed = self.trim(cutoff).await?;
+            let retained = self.trim(rule.as_ref(), &registered, lease_value).await?;
+            let Some(retained) = retained else { return Ok(None) };
+            let removed = retained.removed;
+            last = Some(retained);
             self.trimmed.inc_by(removed);
             total += removed;
             if removed == 0 {
@@ -48,50 +76,70 @@ impl Retention {
         if total > 0 {
             tracing::debug!(removed = total, policy = self.settings.policy.as_str(), "trimmed");
         }
-        Ok(())
+        Ok(last.map(|retained| Reading { rule, retained }))
     }
 
-    async fn trim(&mut self, cutoff: StreamId) -> Result<u64, Error> {
-        match self.settings.policy {
-            RetentionPolicy::Maxlen => {
-                // Producers cap at each append; this also holds for entries that other tools append.
-                let max_len = MaxLen { entries: self.settings.maxlen, precision: Precision::Approximate };
-                self.stream.trim_to_length(max_len).await
-            }
-            RetentionPolicy::Age => self.stream.trim_before(cutoff, Precision::Approximate).await,
-            RetentionPolicy::Guarded => self.guarded(cutoff).await,
+    async fn trim(
+        &self,
+        rule: Option<&RetentionRule>,
+        registered: &[RegisteredConsumer],
+        lease_value: &str,
+    ) -> Result<Option<Retained>, Error> {
+        match rule {
+            Some(rule) => self.stream.retain(rule, registered, lease_value).await,
+            // Producers cap at each append; this also holds for entries that other tools append.
+            None => self.stream.cap_length(self.settings.maxlen, lease_value).await,
         }
     }
 
-    async fn guarded(&mut self, cutoff: StreamId) -> Result<u64, Error> {
-        let trim = match self.stream.trim_guarded(cutoff, &self.settings.groups).await {
-            Ok(trim) => trim,
-            Err(error) if error.kind() == ErrorKind::NoGroup => return Ok(0),
-            Err(error) => return Err(error),
-        };
-        if trim.removed > 0 {
-            // Old entries may be left because of this call's bound; whether a group holds them shows at the end.
-            return Ok(trim.removed);
-        }
-        self.held.set(i64::from(trim.held_by.is_some()));
-        if trim.held_by != self.held_by {
-            if let Some(group) = &trim.held_by {
-                tracing::warn!(group, limit = %trim.limit, "this group needs entries older than retention.age; they stay");
+    /// Logs what an operator should know: who holds retention back, and until when.
+    fn report(&mut self, Reading { rule, retained }: &Reading) {
+        let Some(rule) = rule else { return self.patience.losses(retained) };
+        self.held.set(i64::from(retained.held_by.is_some()));
+        if retained.held_by != self.held_by {
+            if let Some(holder) = &retained.held_by {
+                let found = retained.groups.iter().find(|group| group.name == *holder);
+                let limit = retained.limit;
+                match found.filter(|group| group.standing == Standing::Waiting) {
+                    Some(group) => {
+                        let wait_seconds = rule.stale_after.saturating_sub(group.silent).as_secs();
+                        tracing::warn!(group = holder, %limit, wait_seconds,
+                            "this group needs entries older than retention.age; they stay until it acks them or \
+                             has been silent for retention.stale_group_after");
+                    }
+                    None => tracing::warn!(group = holder, %limit,
+                        "this group needs entries older than retention.age; they stay until it acks them, as it \
+                         is one of retention.groups"),
+                }
             }
-            self.held_by = trim.held_by;
+            self.held_by.clone_from(&retained.held_by);
         }
-        Ok(0)
+        self.patience.silences(rule, retained);
+        self.patience.losses(retained);
     }
 
     /// Whether a group holds entries is the active reaper's to say.
     pub(crate) fn forget(&mut self) {
         self.held.set(0);
         self.held_by = None;
+        self.patience = Patience::default();
+        self.metrics.clear();
     }
 
-    /// The oldest ID to keep. Age is the entry's, by its ID: event times may lie decades back.
-    fn cutoff(&self) -> StreamId {
+    /// What goes by age; `None` where the length decides. Age is the entry's, by its ID: event times may lie
+    /// decades back.
+    fn rule(&self) -> Option<RetentionRule> {
+        let guarded = match self.settings.policy {
+            RetentionPolicy::Maxlen => return None,
+            RetentionPolicy::Age => false,
+            RetentionPolicy::Guarded => true,
+        };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        StreamId::new(now.saturating_sub(self.settings.age).as_millis() as u64, 0)
+        Some(RetentionRule {
+            cutoff: StreamId::new(now.saturating_sub(self.settings.age).as_millis() as u64, 0),
+            guarded,
+            required: self.settings.groups.clone(),
+            stale_after: self.settings.stale_group_after,
+        })
     }
 }

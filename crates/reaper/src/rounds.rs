@@ -76,7 +76,7 @@ impl Rounds {
         self.failures.finished(Step::Sweep);
         self.failures.finished(Step::Retire);
         self.failures.finished(Step::BoundDeadLetters);
-        if let Err(error) = self.retention.enforce().await {
+        if let Err(error) = self.retention.enforce(lease_value).await {
             self.failures.failed(Step::Trim, None, &error);
         }
         self.failures.finished(Step::Trim);

@@ -107,6 +107,21 @@ impl StreamKey {
         self.with_suffix("lease:reaper")
     }
 
+    /// What retention knows of each group, its last-delivered ID and since when (Unix ms) it is silent: a hash.
+    pub fn retention_groups(&self) -> String {
+        self.with_suffix("retention:groups")
+    }
+
+    /// How many entries each group lost to retention before it was handed them: a hash.
+    pub fn retention_lost(&self) -> String {
+        self.with_suffix("retention:lost")
+    }
+
+    /// What retention by length saw of the stream and its groups at its last look: a hash.
+    pub(crate) fn retention_marks(&self) -> String {
+        self.with_suffix("retention:marks")
+    }
+
     /// The registry of consumers that hold or held a name: a hash, `<group>/<consumer>` to its holder.
     pub fn workers(&self) -> String {
         self.with_suffix("workers")

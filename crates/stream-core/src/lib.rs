@@ -24,13 +24,14 @@ pub use error::{Error, ErrorKind};
 pub use id::{ParseStreamIdError, StreamId};
 pub use key::{StreamKey, StreamKeyError};
 pub use lease::{Holder, Lease, NameError, NameLease, Take};
-pub use server::{Persistence, ServerInfo, ServerVersion};
+pub use server::{MemoryUse, Persistence, ServerInfo, ServerVersion};
 pub use stream::{
-    AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed, ClaimedEntry,
-    ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage, DeadLetterQuery,
-    DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GuardedTrim, Handover, Lag, MaxLen, Page,
-    PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome, RegisteredConsumer,
-    Renewed, Retired, SettledDead, StartAt, StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
+    AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed,
+    ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage,
+    DeadLetterQuery, DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GroupRetention, Handover,
+    Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome,
+    RegisteredConsumer, Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt, StreamInfo,
+    SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use worker::{
     Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,

@@ -13,9 +13,12 @@ macro_rules! script {
 
 pub(crate) static ACK_REDRIVEN: LazyLock<Script> = script!("ack_redriven.lua");
 pub(crate) static BOUND_DEAD_LETTERS: LazyLock<Script> = script!("bound_dead_letters.lua");
+// Retention makes room, so a full server must not refuse it: the flag comes first in the script.
+pub(crate) static CAP: LazyLock<Script> = script!("allow_oom.lua", "ids.lua", "groups.lua", "cap.lua");
 pub(crate) static CLAIM: LazyLock<Script> = script!("lib.lua", "claim.lua");
 pub(crate) static HANDOVER: LazyLock<Script> = script!("lib.lua", "handover.lua");
 pub(crate) static RENEW: LazyLock<Script> = script!("lib.lua", "renew.lua");
+pub(crate) static RETAIN: LazyLock<Script> = script!("allow_oom.lua", "ids.lua", "groups.lua", "retain.lua");
 pub(crate) static RETIRE: LazyLock<Script> = script!("lib.lua", "retire.lua");
 pub(crate) static SETTLE_DEAD: LazyLock<Script> = script!("lib.lua", "settle_dead.lua");
 pub(crate) static SWEEP: LazyLock<Script> = script!("ids.lua", "lib.lua", "sweep.lua");
@@ -26,4 +29,3 @@ pub(crate) static LEASE: LazyLock<Script> = script!("lease.lua");
 pub(crate) static RECORD_POSITION: LazyLock<Script> = script!("ids.lua", "record_position.lua");
 pub(crate) static REDRIVE: LazyLock<Script> = script!("lib.lua", "redrive.lua");
 pub(crate) static RELEASE: LazyLock<Script> = script!("lib.lua", "release.lua");
-pub(crate) static TRIM_GUARDED: LazyLock<Script> = script!("ids.lua", "trim_guarded.lua");

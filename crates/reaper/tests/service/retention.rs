@@ -1,4 +1,4 @@
-//! Retention removes everything that may go in one round, not 10,000 entries of it.
+//! Retention: whom it waits for and how long, what it cost whom, and that a round removes all that may go.
 
 use testkit::eventually;
 
@@ -36,4 +36,103 @@ async fn by_length() {
 async fn by_age_as_far_as_groups_are_done() {
     let bench = [("ORDERFLOW__RETENTION__POLICY", "guarded"), ("ORDERFLOW__RETENTION__GROUPS", GROUP)];
     trims_at_once(&bench).await;
+}
+
+fn series(name: &str, group: &str) -> String {
+    format!("{name}{{group=\"{group}\",stream=\"{STREAM}\"}}")
+}
+
+#[tokio::test]
+async fn a_silent_group_is_warned_of_first_and_then_not_waited_for() {
+    let bench = Bench::start().await;
+    bench.append_old(1_000).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} {GROUP} 1000-1")).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} third 0")).await;
+    let settings =
+        [("ORDERFLOW__RETENTION__GROUPS", GROUP), ("ORDERFLOW__RETENTION__STALE_GROUP_AFTER", "8s")];
+    let reaper = bench.reaper(&settings);
+    // The operator is told who holds retention back, and until when.
+    reaper.shows(&series("stream_group_holds_retention", "third"), |value| value == Some(1.0)).await;
+    assert_eq!(reaper.metric("stream_retention_held").await, Some(1.0));
+    assert_eq!(reaper.logged(&["needs entries older than retention.age", "third", "wait_seconds"]), 1);
+    let until = reaper.metric(&series("stream_seconds_until_trim", "third")).await.unwrap();
+    assert!((1.0..=8.0).contains(&until), "{until}");
+    assert_eq!(reaper.metric(&series("stream_group_stale_warning", "third")).await, Some(0.0));
+
+    reaper.shows(&series("stream_group_stale_warning", "third"), |value| value == Some(1.0)).await;
+    assert_eq!(reaper.metric(&series("stream_group_stale", "third")).await, Some(0.0), "{}", reaper.log());
+    assert!(reaper.metric(&series("stream_group_silent_seconds", "third")).await >= Some(4.0));
+    let length: i64 = bench.cmd(&format!("XLEN {STREAM}")).await;
+    assert_eq!((length, reaper.logged(&["soon retention will not wait", "third"])), (1_000, 1));
+
+    reaper.shows(&series("stream_group_stale", "third"), |value| value == Some(1.0)).await;
+    reaper.shows(&series("stream_group_entries_lost_total", "third"), |value| value == Some(1_000.0)).await;
+    assert_eq!(reaper.metric(&series("stream_group_entries_lost_total", GROUP)).await, Some(0.0));
+    assert_eq!(reaper.metric(&series("stream_group_stale_warning", GROUP)).await, Some(0.0));
+    assert_eq!(reaper.metric("stream_retention_held").await, Some(0.0));
+    let log = reaper.log();
+    let (warned, gone) = (log.find("soon retention will not wait"), log.find("does not wait for this group"));
+    assert!(warned.is_some() && warned < gone, "{log}");
+
+    // What is known is in Redis: another reaper goes on with it.
+    drop(reaper);
+    let successor = bench.reaper(&settings);
+    successor
+        .shows(&series("stream_group_entries_lost_total", "third"), |value| value == Some(1_000.0))
+        .await;
+    assert_eq!(successor.logged(&["entries were removed before"]), 0, "that has been said");
+}
+
+#[tokio::test]
+async fn a_silent_group_stays_so_under_another_reaper() {
+    let bench = Bench::start().await;
+    bench.append_old(1_000).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} {GROUP} 1000-1")).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} third 0")).await;
+    let settings = [("ORDERFLOW__RETENTION__GROUPS", GROUP)];
+    let key = format!("{{{STREAM}}}:retention:groups");
+    // Seen by an earlier reaper, in 2001.
+    bench.words::<i64, _>(&["HSET", &key, "third", "0-0 1000000000000"]).await;
+    let reaper = bench.reaper(&settings);
+    reaper.shows(&series("stream_group_stale", "third"), |value| value == Some(1.0)).await;
+    // It moves, and has its full time again.
+    bench.append_old_from(1_001, 1_500).await;
+    bench.cmd::<redis::Value>(&format!("XREADGROUP GROUP third c COUNT 1 STREAMS {STREAM} >")).await;
+    reaper.shows(&series("stream_group_stale", "third"), |value| value == Some(0.0)).await;
+    assert!(reaper.metric(&series("stream_group_silent_seconds", "third")).await < Some(20.0));
+    assert_eq!(reaper.logged(&["gave a sign of life", "third"]), 1, "{}", reaper.log());
+}
+
+#[tokio::test]
+async fn losses_by_length_are_counted_whoever_trims() {
+    let bench = Bench::start().await;
+    bench.append_old(1_000).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} {GROUP} 0")).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} at500 500-1")).await;
+    let settings = [("ORDERFLOW__RETENTION__POLICY", "maxlen"), ("ORDERFLOW__RETENTION__MAXLEN", "100000")];
+    let reaper = bench.reaper(&settings);
+    reaper.shows(&series("stream_group_entries_lost_total", GROUP), |value| value == Some(0.0)).await;
+    bench.cmd::<i64>(&format!("XTRIM {STREAM} MAXLEN = 300")).await;
+    reaper.shows(&series("stream_group_entries_lost_total", GROUP), |value| value == Some(700.0)).await;
+    reaper.shows(&series("stream_group_entries_lost_total", "at500"), |value| value == Some(200.0)).await;
+    assert_eq!(reaper.logged(&["entries were removed before this group read them", "at500"]), 1);
+    assert_eq!(reaper.metric(&series("stream_seconds_until_trim", GROUP)).await, None);
+}
+
+#[tokio::test]
+async fn by_age_the_time_until_a_loss_is_shown_before_it() {
+    let bench = Bench::start().await;
+    bench.cmd::<String>(&format!("XADD {STREAM} * n 1")).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} unread 0")).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} done $")).await;
+    let settings = [("ORDERFLOW__RETENTION__POLICY", "age"), ("ORDERFLOW__RETENTION__AGE", "1h")];
+    let reaper = bench.reaper(&settings);
+    let until = series("stream_seconds_until_trim", "unread");
+    reaper.shows(&until, |value| value.is_some_and(|until| (3_500.0..=3_600.0).contains(&until))).await;
+    assert_eq!(reaper.metric(&series("stream_seconds_until_trim", "done")).await, None, "it has read all");
+    assert_eq!(reaper.metric(&series("stream_group_stale", "unread")).await, None, "nobody is waited for");
+    // Delivered and not acked is threatened as well.
+    bench.cmd::<redis::Value>(&format!("XREADGROUP GROUP unread c COUNT 1 STREAMS {STREAM} >")).await;
+    let later = reaper.metric(&until).await;
+    reaper.shows(&until, |value| value < later).await;
 }

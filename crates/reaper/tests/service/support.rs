@@ -44,8 +44,13 @@ impl Bench {
 
     /// Appends so many entries, all decades old, with the IDs 1-1, 2-1, ….
     pub(crate) async fn append_old(&self, count: usize) {
-        let script = "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], i .. '-1', 'n', i) end";
-        self.words::<(), _>(&["EVAL", script, "1", STREAM, &count.to_string()]).await;
+        self.append_old_from(1, count).await;
+    }
+
+    /// The same, from one number to another.
+    pub(crate) async fn append_old_from(&self, first: usize, last: usize) {
+        let script = "for i = ARGV[1], ARGV[2] do redis.call('XADD', KEYS[1], i .. '-1', 'n', i) end";
+        self.words::<(), _>(&["EVAL", script, "1", STREAM, &first.to_string(), &last.to_string()]).await;
     }
 
     /// Creates the group and delivers so many entries to a consumer that will never ack them.

@@ -111,6 +111,8 @@ impl<'a> Checker<'a> {
             ("analytics.batch_max", analytics.batch_max as u64),
             ("analytics.history_max", analytics.history_max as u64),
             ("retention.maxlen", retention.maxlen),
+            ("retention.hard_cap_memory_percent", retention.hard_cap_memory_percent),
+            ("retention.hard_cap_entries", retention.hard_cap_entries),
         ] {
             if count == 0 {
                 self.fail(key, "is 0", "at least 1");
@@ -130,6 +132,10 @@ impl<'a> Checker<'a> {
             if !(min..=max).contains(&number) {
                 self.fail(key, format!("is {number}"), format!("from {min} to {max}"));
             }
+        }
+        if retention.hard_cap_memory_percent > 100 {
+            let problem = format!("is {}", retention.hard_cap_memory_percent);
+            self.fail("retention.hard_cap_memory_percent", problem, "from 1 to 100");
         }
         if producer.batch_max > producer.queue_capacity {
             let problem = format!("{} is above producer.queue_capacity", producer.batch_max);
@@ -162,6 +168,7 @@ impl<'a> Checker<'a> {
             ("reaper.lease_ttl", reaper.lease_ttl, REDIS_DURATION_MIN),
             ("reaper.consumer_idle_dead_after", reaper.consumer_idle_dead_after, above_zero),
             ("retention.age", retention.age, REDIS_DURATION_MIN),
+            ("retention.stale_group_after", retention.stale_group_after, REDIS_DURATION_MIN),
             ("shutdown.grace", shutdown.grace, above_zero),
         ] {
             if duration < min {

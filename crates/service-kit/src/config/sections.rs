@@ -188,6 +188,12 @@ sections! {
         age: Duration,
         /// Groups that policy `guarded` waits for, however long.
         groups: Vec<String>,
+        /// How long policy `guarded` waits for any other group without a sign of life.
+        stale_group_after: Duration,
+        /// Share of `maxmemory` from which on producers are answered 429.
+        hard_cap_memory_percent: u64,
+        /// Length of the stream from which on producers are answered 429.
+        hard_cap_entries: u64,
     }
 
     /// What bounds each group's dead letters; the reaper enforces it.

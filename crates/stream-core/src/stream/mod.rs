@@ -10,10 +10,12 @@ mod read;
 mod recovery;
 mod redriven;
 mod registry;
+mod retain;
 mod retention;
 mod settle;
 mod wipe;
 
+pub use append::AppendedBatch;
 pub use dead_letters::{
     BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, DeadLetter, DeadLetterBounds, DeadLetterFilter,
     DeadLetterPage, DeadLetterQuery, DeadLetters, RedriveOutcome, UnreadableDeadLetter, Whereabouts,
@@ -26,7 +28,8 @@ pub use read::Tail;
 pub use recovery::{ClaimRequest, Claimed, ClaimedEntry, Retired, SweepPage};
 pub(crate) use redriven::Redriven;
 pub use registry::RegisteredConsumer;
-pub use retention::{GuardedTrim, MaxLen, Precision};
+pub use retain::{GroupRetention, Retained, RetentionRule, Standing};
+pub use retention::{MaxLen, Precision};
 pub(crate) use settle::unix_ms;
 pub use settle::{DeadReason, Renewed, SettledDead};
 

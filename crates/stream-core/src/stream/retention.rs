@@ -1,13 +1,7 @@
-//! Retention: trimming by length, by age, or guarded by what groups still need (XTRIM).
-
-use redis::{FromRedisValue, ParsingError, Value};
+//! Trimming by length or up to an ID, whoever still needs what goes (XTRIM); see `retain` for what spares it.
 
 use super::EventStream;
-use crate::{
-    Error, StreamId,
-    reply::{take_id, take_int, take_string, take_tuple},
-    scripts,
-};
+use crate::{Error, StreamId};
 
 /// How exactly to trim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,29 +32,6 @@ pub struct MaxLen {
     pub precision: Precision,
 }
 
-/// What a guarded trim did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuardedTrim {
-    /// Entries removed.
-    pub removed: u64,
-    /// Everything before this ID could go.
-    pub limit: StreamId,
-    /// The group that needs older entries than the age alone would keep.
-    pub held_by: Option<String>,
-}
-
-impl FromRedisValue for GuardedTrim {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let [removed, limit, held_by] = take_tuple(value)?;
-        let held_by = take_string(held_by)?;
-        Ok(Self {
-            removed: take_int(removed)?.unsigned_abs(),
-            limit: take_id(limit)?,
-            held_by: (!held_by.is_empty()).then_some(held_by),
-        })
-    }
-}
-
 impl EventStream {
     /// Trims to a length (XTRIM MAXLEN), read or not. Returns the number of entries removed.
     pub async fn trim_to_length(&self, max_len: MaxLen) -> Result<u64, Error> {
@@ -74,13 +45,5 @@ impl EventStream {
         let mut cmd = redis::cmd("XTRIM");
         cmd.arg(self.key.as_str()).arg("MINID").arg(precision.symbol()).arg(oldest);
         self.connection.query("XTRIM", &cmd).await
-    }
-
-    /// Trims what is older than `cutoff`, but nothing that one of `groups` has not acked. A group that does
-    /// not exist has read nothing, so nothing goes. Approximate.
-    pub async fn trim_guarded(&self, cutoff: StreamId, groups: &[String]) -> Result<GuardedTrim, Error> {
-        let mut script = scripts::TRIM_GUARDED.prepare_invoke();
-        script.key(self.key.as_str()).arg(cutoff).arg(groups);
-        self.connection.invoke("guarded XTRIM", &script).await
     }
 }

@@ -27,5 +27,7 @@ mod read;
 mod recovery;
 mod redrive;
 mod retention;
+mod retention_guarded;
+mod retention_losses;
 mod support;
 mod takeover;

@@ -72,11 +72,15 @@ fn values_out_of_range_are_refused() {
         "analytics.batch_max",
         "analytics.history_max",
         "retention.maxlen",
+        "retention.hard_cap_memory_percent",
+        "retention.hard_cap_entries",
     ] {
         assert_refused(&format!("{count}=0"), "is 0; allowed: at least 1");
     }
     assert_refused("redis.blocking_margin=4s", "4s is too short; allowed: at least 5s");
     assert_refused("worker.max_in_flight=10001", "is 10001; allowed: at most 10000");
+    assert_refused("retention.hard_cap_memory_percent=101", "is 101; allowed: from 1 to 100");
+    assert_refused("retention.stale_group_after=0s", "0s is too short; allowed: at least 1ms");
     assert_refused("worker.block=0s", "0s is too short; allowed: at least 1ms");
     assert_refused("redis.response_timeout=0ms", "is too short; allowed: more than zero");
     assert_refused("redis.response_timeout=-5s", "is not allowed");
