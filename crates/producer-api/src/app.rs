@@ -6,7 +6,7 @@ use order_events::EventTypes;
 use stream_core::EventStream;
 use tokio::time::Instant;
 
-use crate::{group_commit::Queue, metrics::Metrics};
+use crate::{admission::Admission, group_commit::Queue, metrics::Metrics};
 
 /// Bounds of one request.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,7 @@ pub(crate) struct App(Arc<Shared>);
 struct Shared {
     stream: EventStream,
     queue: Arc<Queue>,
+    admission: Admission,
     types: EventTypes,
     metrics: Metrics,
     limits: Limits,
@@ -34,11 +35,12 @@ impl App {
     pub(crate) fn new(
         stream: EventStream,
         queue: Arc<Queue>,
+        admission: Admission,
         types: EventTypes,
         metrics: Metrics,
         limits: Limits,
     ) -> Self {
-        Self(Arc::new(Shared { stream, queue, types, metrics, limits }))
+        Self(Arc::new(Shared { stream, queue, admission, types, metrics, limits }))
     }
 
     /// The stream, for reading; everything written goes through the [queue](Self::queue).
@@ -49,6 +51,11 @@ impl App {
     /// Where events wait to be written together.
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.queue
+    }
+
+    /// Whether events are taken.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     /// The types that may be sent.

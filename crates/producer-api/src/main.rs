@@ -1,5 +1,6 @@
 //! producer-api: takes order events over HTTP, appends them to the stream, and reads them back.
 
+mod admission;
 mod app;
 mod clock;
 mod group_commit;

@@ -4,10 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use order_events::{EventType, EventTypes, OrderEvent};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector, exponential_buckets,
 };
 use stream_core::ErrorKind;
+
+use crate::admission::Cap;
 
 /// The label of a type that is not configured.
 const OTHER_TYPE: &str = "other";
@@ -23,10 +25,12 @@ pub(crate) enum EventOutcome {
     Failed,
     /// Redis did not answer: it may be in the stream.
     Unknown,
+    /// The stream is at a hard cap of retention: it was not written.
+    Throttled,
 }
 
 impl EventOutcome {
-    const LABELS: [&'static str; 4] = ["stored", "rejected", "failed", "unknown"];
+    const LABELS: [&'static str; 5] = ["stored", "rejected", "failed", "unknown", "throttled"];
 }
 
 /// The routes that requests are timed by.
@@ -53,12 +57,13 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     types: EventTypes,
     /// By type in the configured order, `other` last; then by [`EventOutcome`].
-    events: Vec<[IntCounter; 4]>,
+    events: Vec<[IntCounter; 5]>,
     /// By [`Route`], then by status class.
     requests: [[Histogram; 3]; 4],
     append_seconds: Histogram,
     append_batch_size: Histogram,
     queue_events: IntGauge,
+    admission_closed: [IntGauge; Cap::ALL.len()],
     redis_errors: [IntCounter; ErrorKind::ALL.len()],
 }
 
@@ -87,6 +92,13 @@ impl Metrics {
                 .buckets(batch_sizes),
         )?;
         let queue_events = IntGauge::new("producer_queue_events", "Events waiting to be written")?;
+        let admission_closed = IntGaugeVec::new(
+            Opts::new(
+                "producer_admission_closed",
+                "1 while producers get 429 because the stream is at this hard cap of retention",
+            ),
+            &["cap"],
+        )?;
         let redis_errors = IntCounterVec::new(
             Opts::new("producer_redis_errors_total", "Failed Redis operations by kind"),
             &["kind"],
@@ -103,14 +115,16 @@ impl Metrics {
             append_seconds: append_seconds.clone(),
             append_batch_size: append_batch_size.clone(),
             queue_events: queue_events.clone(),
+            admission_closed: Cap::ALL.map(|cap| admission_closed.with_label_values(&[cap.label()])),
             redis_errors: ErrorKind::ALL.map(|kind| redis_errors.with_label_values(&[kind.label()])),
         };
-        let collectors: [Box<dyn Collector>; 6] = [
+        let collectors: [Box<dyn Collector>; 7] = [
             Box::new(events),
             Box::new(requests),
             Box::new(append_seconds),
             Box::new(append_batch_size),
             Box::new(queue_events),
+            Box::new(admission_closed),
             Box::new(redis_errors),
         ];
         collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
@@ -149,6 +163,11 @@ impl Metrics {
     /// Shows how many events wait.
     pub(crate) fn queued(&self, events: usize) {
         self.0.queue_events.set(events as i64);
+    }
+
+    /// Shows whether a hard cap refuses events.
+    pub(crate) fn admission_closed(&self, cap: Cap, closed: bool) {
+        self.0.admission_closed[cap as usize].set(i64::from(closed));
     }
 
     /// Counts a Redis operation that failed.
@@ -196,6 +215,9 @@ mod tests {
                 );
                 assert!(text.contains(&line), "{line} not in {text}");
             }
+        }
+        for cap in Cap::ALL.map(Cap::label) {
+            assert!(text.contains(&format!("producer_admission_closed{{cap=\"{cap}\"}} 0")), "{text}");
         }
         assert!(text.contains("producer_append_batch_size_count 0"));
         assert!(text.contains("producer_append_duration_seconds_count 0"));

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use order_events::EventTypes;
-use service_kit::{Context, Redis, ops};
+use service_kit::{Context, Redis, config::Retention, ops};
+use stream_core::EventStream;
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
+    admission::{Admission, watch},
     app::{App, Limits},
     group_commit::{self, Writers},
     http,
@@ -19,6 +21,9 @@ pub(crate) struct ProducerApi {
     listener: TcpListener,
     app: App,
     writers: Writers,
+    admission: Admission,
+    stream: EventStream,
+    retention: Retention,
     drain_timeout: Duration,
 }
 
@@ -38,18 +43,22 @@ impl ProducerApi {
             pipeline_events: settings.producer.batch_max,
             pipelines_in_flight: settings.producer.pipelines_in_flight,
         };
-        let (queue, writers) = group_commit::start(&redis.stream, &limits, &metrics);
+        let retention = settings.retention.clone();
+        let admission = Admission::new(&retention, metrics.clone());
+        let (queue, writers) = group_commit::start(&redis.stream, &limits, &admission, &metrics);
         let limits = Limits {
             body_bytes: settings.producer.body_limit_bytes,
             request_deadline: settings.producer.request_deadline,
         };
-        let app = App::new(redis.stream.clone(), queue, types, metrics, limits);
-        Ok(Self { listener, app, writers, drain_timeout: settings.worker.drain_timeout })
+        let stream = redis.stream.clone();
+        let app = App::new(stream.clone(), queue, admission.clone(), types, metrics, limits);
+        let drain_timeout = settings.worker.drain_timeout;
+        Ok(Self { listener, app, writers, admission, stream, retention, drain_timeout })
     }
 
     /// Serves until shutdown, then finishes the requests in flight and what they queued.
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
-        let Self { listener, app, mut writers, drain_timeout } = self;
+        let Self { listener, app, mut writers, admission, stream, retention, drain_timeout } = self;
         let shutdown = context.shutdown.clone();
         let serving = ops::serve(listener, http::router(app), shutdown.clone(), drain_timeout);
         let stopping = async {
@@ -59,6 +68,7 @@ impl ProducerApi {
         let (_, stopped_at) = tokio::select! {
             served = async { tokio::join!(serving, stopping) } => served,
             failure = writers.failed() => return Err(failure),
+            () = watch(&admission, &stream, &retention) => unreachable!("the watch never ends"),
         };
         writers.finish(stopped_at + drain_timeout).await
     }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use stream_core::{ErrorKind, StreamId};
 
+use crate::{admission::Cap, metrics::EventOutcome};
+
 /// What became of one event: its ID, or why it has none.
 pub(crate) type Outcome = Result<StreamId, Failure>;
 
@@ -42,12 +44,24 @@ pub(crate) enum Cause {
     Redis(ErrorKind),
     /// The request's deadline passed.
     Deadline,
+    /// The stream has reached a hard cap of retention.
+    AtCap(Cap),
     /// The queue has no room.
     QueueFull,
     /// The service stops.
     ShuttingDown,
     /// The writer ended without an answer: a fault of this program.
     WriterLost,
+}
+
+impl Cause {
+    /// How an event is counted that is not stored for this cause.
+    pub(super) const fn event_outcome(self) -> EventOutcome {
+        match self {
+            Self::AtCap(_) => EventOutcome::Throttled,
+            _ => EventOutcome::Failed,
+        }
+    }
 }
 
 impl Failure {

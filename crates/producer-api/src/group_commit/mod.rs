@@ -26,7 +26,7 @@ pub(crate) use submission::Ticket;
 pub(crate) use writers::Writers;
 
 use self::sink::Sink;
-use crate::metrics::Metrics;
+use crate::{admission::Admission, metrics::Metrics};
 
 /// Bounds of the queue and of the pipelines.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +40,14 @@ pub(crate) struct Limits {
 }
 
 /// Starts the writers, which append to `sink` whatever is submitted to the queue.
-pub(crate) fn start(sink: &impl Sink, limits: &Limits, metrics: &Metrics) -> (Arc<Queue>, Writers) {
-    let queue = Arc::new(Queue::new(limits.queue_capacity, limits.pipeline_events, metrics.clone()));
-    let writers = Writers::start(&queue, sink, limits.pipelines_in_flight, metrics);
+pub(crate) fn start(
+    sink: &impl Sink,
+    limits: &Limits,
+    admission: &Admission,
+    metrics: &Metrics,
+) -> (Arc<Queue>, Writers) {
+    let queue = Queue::new(limits.queue_capacity, limits.pipeline_events, admission.clone(), metrics.clone());
+    let queue = Arc::new(queue);
+    let writers = Writers::start(&queue, sink, limits.pipelines_in_flight, admission, metrics);
     (queue, writers)
 }

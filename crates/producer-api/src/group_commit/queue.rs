@@ -12,7 +12,10 @@ use super::{
     Cause, Failure, Ticket,
     submission::{Part, Submission},
 };
-use crate::metrics::{EventOutcome, Metrics};
+use crate::{
+    admission::Admission,
+    metrics::{EventOutcome, Metrics},
+};
 
 /// Most bytes of bodies that wait, whatever their number of events: with events of the largest size, the
 /// event capacity alone would let the queue grow to gigabytes.
@@ -27,6 +30,7 @@ const PIPELINE_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct Queue {
     capacity: usize,
     pipeline_events: usize,
+    admission: Admission,
     metrics: Metrics,
     waiting: Mutex<Waiting>,
     /// Wakes writers: something waits, or the queue was closed.
@@ -51,9 +55,14 @@ enum Found {
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize, pipeline_events: usize, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        capacity: usize,
+        pipeline_events: usize,
+        admission: Admission,
+        metrics: Metrics,
+    ) -> Self {
         let waiting = Mutex::default();
-        Self { capacity, pipeline_events, metrics, waiting, changed: Notify::new() }
+        Self { capacity, pipeline_events, admission, metrics, waiting, changed: Notify::new() }
     }
 
     /// Queues the events of one request, all of them or none. `bytes` is the size of its body.
@@ -64,12 +73,14 @@ impl Queue {
         let mut waiting = self.waiting();
         let refused = if waiting.closed {
             Some(Cause::ShuttingDown)
+        } else if let Some(cap) = self.admission.closed() {
+            Some(Cause::AtCap(cap))
         } else {
             (!self.make_room(&mut waiting, events.len(), bytes)).then_some(Cause::QueueFull)
         };
         if let Some(cause) = refused {
             drop(waiting);
-            self.count_failed(&events);
+            self.count(&events, cause.event_outcome());
             return Err(Failure::not_stored(cause));
         }
         waiting.events += events.len();
@@ -116,9 +127,9 @@ impl Queue {
                 drop(waiting);
                 self.changed.notify_one();
             }
-            Ok(()) => self.forget(&mut waiting, &submission),
+            Ok(()) => self.forget(&mut waiting, &submission, EventOutcome::Failed),
             Err(cause) => {
-                self.forget(&mut waiting, &submission);
+                self.forget(&mut waiting, &submission, cause.event_outcome());
                 submission.abandon(cause);
             }
         }
@@ -131,7 +142,7 @@ impl Queue {
         while room > 0 && bytes < PIPELINE_BYTES {
             let Some(submission) = waiting.submissions.pop_front() else { break };
             let Some(part) = Arc::clone(&submission).take(room) else {
-                self.forget(&mut waiting, &submission);
+                self.forget(&mut waiting, &submission, EventOutcome::Failed);
                 continue;
             };
             room -= part.events().len();
@@ -168,23 +179,23 @@ impl Queue {
                 return false;
             }
             if let Some(ended) = waiting.submissions.pop_front() {
-                self.forget(waiting, &ended);
+                self.forget(waiting, &ended, EventOutcome::Failed);
             }
         }
     }
 
     /// Drops what was not taken of a submission that left the queue.
-    fn forget(&self, waiting: &mut Waiting, submission: &Submission) {
+    fn forget(&self, waiting: &mut Waiting, submission: &Submission, outcome: EventOutcome) {
         let events = submission.untaken();
         waiting.events -= events.len();
         waiting.bytes -= submission.bytes();
         self.metrics.queued(waiting.events);
-        self.count_failed(events);
+        self.count(events, outcome);
     }
 
-    fn count_failed(&self, events: &[OrderEvent]) {
+    fn count(&self, events: &[OrderEvent], outcome: EventOutcome) {
         for event in events {
-            self.metrics.event(event, EventOutcome::Failed);
+            self.metrics.event(event, outcome);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use order_events::OrderEvent;
-use stream_core::{Error, EventStream};
+use stream_core::{AppendedBatch, Error, EventStream};
 
 use super::{Cause, Failure, Outcome};
 
@@ -12,6 +12,8 @@ use super::{Cause, Failure, Outcome};
 pub(crate) struct Appended {
     /// An outcome for each event, in order.
     pub(crate) outcomes: Vec<Outcome>,
+    /// The stream's length after it, if Redis told.
+    pub(crate) length: Option<u64>,
     /// The first error as Redis or the connection put it, for the log.
     pub(crate) error: Option<String>,
 }
@@ -25,10 +27,10 @@ pub(crate) trait Sink: Clone + Send + Sync + 'static {
 impl Sink for EventStream {
     async fn append(&self, events: &[&OrderEvent]) -> Appended {
         let entries = events.iter().map(|event| event.to_fields().map(|(name, value)| (name, Value(value))));
-        let results = self.append_batch(entries).await;
+        let AppendedBatch { results, length } = self.append_batch_counted(entries).await;
         let error = results.iter().find_map(|result| result.as_ref().err()).map(ToString::to_string);
         let outcomes = results.into_iter().map(|result| result.map_err(|error| Failure::from(&error)));
-        Appended { outcomes: outcomes.collect(), error }
+        Appended { outcomes: outcomes.collect(), length, error }
     }
 }
 

@@ -18,7 +18,10 @@ use super::{
     sink::{Appended, Sink},
     submission::Part,
 };
-use crate::metrics::{EventOutcome, Metrics};
+use crate::{
+    admission::{Admission, Cap},
+    metrics::{EventOutcome, Metrics},
+};
 
 /// Failures of the same kind are logged this often while they last.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -31,13 +34,20 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    pub(super) fn start(queue: &Arc<Queue>, sink: &impl Sink, count: usize, metrics: &Metrics) -> Self {
+    pub(super) fn start(
+        queue: &Arc<Queue>,
+        sink: &impl Sink,
+        count: usize,
+        admission: &Admission,
+        metrics: &Metrics,
+    ) -> Self {
         let last_logged = Arc::new(Mutex::new(None));
         let mut tasks = JoinSet::new();
         for _ in 0..count {
             let writer = Writer {
                 queue: Arc::clone(queue),
                 sink: sink.clone(),
+                admission: admission.clone(),
                 metrics: metrics.clone(),
                 last_logged: Arc::clone(&last_logged),
             };
@@ -78,6 +88,7 @@ fn lost(error: JoinError) -> anyhow::Error {
 struct Writer<S> {
     queue: Arc<Queue>,
     sink: S,
+    admission: Admission,
     metrics: Metrics,
     /// The failure that was logged last, by any writer.
     last_logged: Arc<Mutex<Option<(Cause, Instant)>>>,
@@ -86,17 +97,33 @@ struct Writer<S> {
 impl<S: Sink> Writer<S> {
     async fn run(self) {
         while let Some(parts) = self.queue.next().await {
-            let outcomes = self.write(&parts).await;
+            let outcomes = match self.admission.closed() {
+                None => self.write(&parts).await,
+                Some(cap) => self.refuse(&parts, cap),
+            };
             self.settle(parts, outcomes);
         }
+    }
+
+    /// What had queued when the stream reached a cap is not written.
+    fn refuse(&self, parts: &[Part], cap: Cap) -> Vec<Outcome> {
+        let cause = Cause::AtCap(cap);
+        let refused = parts.iter().flat_map(Part::events).map(|event| {
+            self.metrics.event(event, cause.event_outcome());
+            Err(Failure::not_stored(cause))
+        });
+        refused.collect()
     }
 
     /// Writes one pipeline; an outcome for each event of each part, in order.
     async fn write(&self, parts: &[Part]) -> Vec<Outcome> {
         let events: Vec<&OrderEvent> = parts.iter().flat_map(Part::events).collect();
         let begun = Instant::now();
-        let Appended { mut outcomes, error } = self.sink.append(&events).await;
+        let Appended { mut outcomes, length, error } = self.sink.append(&events).await;
         self.metrics.append(events.len(), begun.elapsed());
+        if let Some(length) = length {
+            self.admission.appended(length);
+        }
         // Missing outcomes would leave a request waiting until its deadline.
         outcomes.resize(events.len(), Err(Failure::unknown(Cause::Redis(ErrorKind::Reply))));
         for (event, outcome) in events.iter().zip(&outcomes) {

@@ -9,7 +9,10 @@ use serde_json::json;
 use service_kit::Problem;
 use stream_core::{Error, ErrorKind};
 
-use crate::group_commit::{Cause, Failure, Stored};
+use crate::{
+    admission::{Admission, Cap},
+    group_commit::{Cause, Failure, Stored},
+};
 
 /// Where the condition usually passes by itself.
 const SOON: Duration = Duration::from_secs(1);
@@ -77,12 +80,13 @@ pub(super) fn unsupported_media_type(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", title).detail(detail)
 }
 
-/// An event, or all events of a batch, could not be stored. Always 503: the events are fine and can be sent
-/// again, whoever has to repair what.
-pub(super) fn not_stored(failure: Failure) -> Problem {
+/// An event, or all events of a batch, could not be stored: 429 at a hard cap, else 503. The events are fine and
+/// can be sent again, whoever has to repair what.
+pub(super) fn not_stored(failure: Failure, admission: &Admission) -> Problem {
     let problem = match failure.cause {
         Cause::Redis(kind) => redis(kind),
         Cause::Deadline => deadline(),
+        Cause::AtCap(cap) => at_cap(cap, admission),
         Cause::QueueFull => {
             unavailable("/problems/overloaded", "Too many events are waiting", SOON, "the queue is full")
         }
@@ -94,6 +98,51 @@ pub(super) fn not_stored(failure: Failure) -> Problem {
         }
     };
     problem.with("stored", failure.stored.as_str())
+}
+
+/// The stream is at a hard cap: says which, and who keeps retention from making room.
+fn at_cap(cap: Cap, admission: &Admission) -> Problem {
+    let report = admission.report(cap);
+    let (used, limit) = (report.used, report.limit);
+    let (kind, title, reached) = match cap {
+        Cap::Entries => (
+            "/problems/entry-cap-reached",
+            "The stream is at its entry cap",
+            format!(
+                "the stream holds {used} entries; from {limit} on (retention.hard_cap_entries) it takes no more"
+            ),
+        ),
+        Cap::Memory => (
+            "/problems/memory-cap-reached",
+            "Redis is at the memory cap",
+            format!(
+                "Redis uses {used} bytes; from {limit} on (retention.hard_cap_memory_percent of maxmemory) the \
+                 stream takes no more"
+            ),
+        ),
+    };
+    let why = match &report.holder {
+        Some(holder) if holder.alone => {
+            format!("group {:?} holds retention back: it has not acked the oldest entries", holder.group)
+        }
+        Some(holder) => format!(
+            "group {:?} is furthest behind, but entries younger than retention.age would stay all the same",
+            holder.group
+        ),
+        None => {
+            "no group is known to hold retention back; entries younger than retention.age stay".to_owned()
+        }
+    };
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, title)
+        .detail(format!("{reached}; {why}"))
+        .with("cap", cap.label())
+        .with("used", used)
+        .with("limit", limit)
+        .retry_after(LATER);
+    match report.holder {
+        Some(holder) => problem.with("held_by", holder.group),
+        None => problem,
+    }
 }
 
 /// Entries could not be read.

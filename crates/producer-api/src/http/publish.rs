@@ -27,9 +27,14 @@ pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<
         Body::One(event) => (vec![event], true),
         Body::Batch(events) => (events, false),
     };
-    let ticket = app.queue().submit(events, bytes).map_err(problems::not_stored)?;
+    let ticket = app.queue().submit(events, bytes);
+    let ticket = ticket.map_err(|failure| problems::not_stored(failure, app.admission()))?;
     let outcomes = ticket.outcomes(deadline).await;
-    if single { receipt::of_one(&outcomes, app.stream().key()) } else { receipt::of_batch(&outcomes) }
+    if single {
+        receipt::of_one(&outcomes, app.stream().key(), app.admission())
+    } else {
+        receipt::of_batch(&outcomes, app.admission())
+    }
 }
 
 /// Counts the events that broke a rule; their valid neighbours were not written either, but not rejected.

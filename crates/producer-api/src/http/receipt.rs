@@ -11,7 +11,10 @@ use service_kit::Problem;
 use stream_core::{StreamId, StreamKey};
 
 use super::problems;
-use crate::group_commit::{Failure, Outcome, Stored};
+use crate::{
+    admission::Admission,
+    group_commit::{Failure, Outcome, Stored},
+};
 
 #[derive(Serialize)]
 struct Created<'a> {
@@ -44,20 +47,24 @@ struct EventResult {
 }
 
 /// The answer to a single event.
-pub(super) fn of_one(outcomes: &[Outcome], stream: &StreamKey) -> Result<Response, Problem> {
+pub(super) fn of_one(
+    outcomes: &[Outcome],
+    stream: &StreamKey,
+    admission: &Admission,
+) -> Result<Response, Problem> {
     match outcomes {
         [Ok(id)] => {
             let location = [(header::LOCATION, format!("/v1/events/{id}"))];
             let created = Json(Created { id: *id, stream: stream.as_str() });
             Ok((StatusCode::CREATED, location, created).into_response())
         }
-        _ => of_batch(outcomes),
+        _ => of_batch(outcomes, admission),
     }
 }
 
 /// The answer to a batch: 201 if every event is stored, 207 if some are, and if none is known to be, the
 /// problem of the first, with the results of each where they differ.
-pub(super) fn of_batch(outcomes: &[Outcome]) -> Result<Response, Problem> {
+pub(super) fn of_batch(outcomes: &[Outcome], admission: &Admission) -> Result<Response, Problem> {
     let failures: Vec<Failure> = outcomes.iter().filter_map(|outcome| outcome.err()).collect();
     let accepted = outcomes.len() - failures.len();
     let Some(first) = failures.first() else {
@@ -65,23 +72,23 @@ pub(super) fn of_batch(outcomes: &[Outcome]) -> Result<Response, Problem> {
         return Ok((StatusCode::CREATED, Json(Accepted { accepted, ids })).into_response());
     };
     if accepted > 0 {
-        let partly = Partly { accepted, failed: failures.len(), results: results(outcomes) };
+        let partly = Partly { accepted, failed: failures.len(), results: results(outcomes, admission) };
         return Ok((StatusCode::MULTI_STATUS, Json(partly)).into_response());
     }
-    let problem =
-        problems::not_stored(Failure { stored: problems::overall(failures.iter().copied()), ..*first });
+    let stored = problems::overall(failures.iter().copied());
+    let problem = problems::not_stored(Failure { stored, ..*first }, admission);
     let differ = failures.iter().any(|failure| failure.stored != first.stored);
-    Err(if differ { problem.with("results", json!(results(outcomes))) } else { problem })
+    Err(if differ { problem.with("results", json!(results(outcomes, admission))) } else { problem })
 }
 
-fn results(outcomes: &[Outcome]) -> Vec<EventResult> {
+fn results(outcomes: &[Outcome], admission: &Admission) -> Vec<EventResult> {
     let result = |(index, outcome): (usize, &Outcome)| match *outcome {
         Ok(id) => EventResult { index, stored: Stored::Yes, id: Some(id), problem: None },
         Err(failure) => EventResult {
             index,
             stored: failure.stored,
             id: None,
-            problem: Some(problems::not_stored(failure).to_json()),
+            problem: Some(problems::not_stored(failure, admission).to_json()),
         },
     };
     outcomes.iter().enumerate().map(result).collect()
@@ -90,10 +97,12 @@ fn results(outcomes: &[Outcome]) -> Vec<EventResult> {
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
+    use order_events::EventTypes;
+    use prometheus::Registry;
     use stream_core::ErrorKind;
 
     use super::*;
-    use crate::group_commit::Cause;
+    use crate::{group_commit::Cause, metrics::Metrics};
 
     const NO: Failure = Failure::not_stored(Cause::Redis(ErrorKind::OutOfMemory));
     const UNKNOWN: Failure = Failure::unknown(Cause::Redis(ErrorKind::Timeout));
@@ -106,6 +115,11 @@ mod tests {
         StreamKey::new("events:orders").unwrap()
     }
 
+    fn admission() -> Admission {
+        let metrics = Metrics::register(&Registry::new(), &EventTypes::default()).unwrap();
+        Admission::unlimited(metrics)
+    }
+
     async fn answer(result: Result<Response, Problem>) -> (u16, Value) {
         let response = result.unwrap_or_else(IntoResponse::into_response);
         let status = response.status().as_u16();
@@ -115,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_stored_event_has_its_location() {
-        let response = of_one(&[Ok(id(1))], &stream()).unwrap();
+        let response = of_one(&[Ok(id(1))], &stream(), &admission()).unwrap();
         assert_eq!(response.headers()[header::LOCATION], "/v1/events/5-1");
         let (status, body) = answer(Ok(response)).await;
         assert_eq!((status, body), (201, json!({"id": "5-1", "stream": "events:orders"})));
@@ -123,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_event_that_failed_is_a_problem() {
-        let (status, body) = answer(of_one(&[Err(UNKNOWN)], &stream())).await;
+        let (status, body) = answer(of_one(&[Err(UNKNOWN)], &stream(), &admission())).await;
         assert_eq!((status, &body["stored"]), (503, &json!("unknown")));
         assert_eq!(body["type"], "/problems/redis-unavailable");
         assert_eq!(body.get("results"), None);
@@ -131,7 +145,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_part_way_is_207_with_each_index() {
-        let (status, body) = answer(of_batch(&[Ok(id(1)), Err(NO), Ok(id(2)), Err(UNKNOWN)])).await;
+        let (status, body) =
+            answer(of_batch(&[Ok(id(1)), Err(NO), Ok(id(2)), Err(UNKNOWN)], &admission())).await;
         assert_eq!(status, 207);
         assert_eq!((&body["accepted"], &body["failed"]), (&json!(2), &json!(2)));
         let results = body["results"].as_array().unwrap();
@@ -144,10 +159,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_of_which_nothing_is_known_to_be_stored_is_no_success() {
-        let (status, body) = answer(of_batch(&[Err(NO), Err(NO)])).await;
+        let (status, body) = answer(of_batch(&[Err(NO), Err(NO)], &admission())).await;
         assert_eq!((status, &body["stored"], body.get("results")), (503, &json!("no"), None));
 
-        let (status, body) = answer(of_batch(&[Err(UNKNOWN), Err(NO)])).await;
+        let (status, body) = answer(of_batch(&[Err(UNKNOWN), Err(NO)], &admission())).await;
         assert_eq!((status, &body["stored"]), (503, &json!("unknown")));
         assert_eq!(body["results"][1]["stored"], "no", "the client may send this one again");
     }

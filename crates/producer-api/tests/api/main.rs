@@ -7,4 +7,5 @@ mod process;
 mod publishing;
 mod reading;
 mod refusals;
+mod retention_caps;
 mod shutdown;

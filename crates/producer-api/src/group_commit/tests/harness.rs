@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::super::{Failure, Limits, Outcome, Queue, Ticket, Writers, sink::Appended, sink::Sink, start};
-use crate::metrics::Metrics;
+use crate::{admission::Admission, metrics::Metrics};
 
 /// No test waits so long unless something hangs.
 const HANG: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl Sink for Scripted {
         let (answer, answered) = oneshot::channel();
         let orders = events.iter().map(|event| event.order_id.clone()).collect();
         assert!(self.0.send(Call { orders, answer }).is_ok(), "the test is over");
-        Appended { outcomes: answered.await.expect("an answer"), error: None }
+        Appended { outcomes: answered.await.expect("an answer"), length: None, error: None }
     }
 }
 
@@ -62,7 +62,8 @@ impl Harness {
         let metrics = Metrics::register(&registry, &EventTypes::default()).unwrap();
         let (sender, calls) = mpsc::unbounded_channel();
         let limits = Limits { queue_capacity, pipeline_events, pipelines_in_flight };
-        let (queue, writers) = start(&Scripted(sender), &limits, &metrics);
+        let (queue, writers) =
+            start(&Scripted(sender), &limits, &Admission::unlimited(metrics.clone()), &metrics);
         Self { queue, writers: Some(writers), calls, registry }
     }
 
