@@ -107,7 +107,8 @@ impl StreamKey {
         self.with_suffix("lease:reaper")
     }
 
-    /// What retention knows of each group, its last-delivered ID and since when (Unix ms) it is silent: a hash.
+    /// What retention knows of each group: its last-delivered ID, since when it is silent and when it was looked
+    /// at last (Unix ms). A hash.
     pub fn retention_groups(&self) -> String {
         self.with_suffix("retention:groups")
     }

@@ -91,8 +91,9 @@ async fn a_silent_group_stays_so_under_another_reaper() {
     bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} third 0")).await;
     let settings = [("ORDERFLOW__RETENTION__GROUPS", GROUP)];
     let key = format!("{{{STREAM}}}:retention:groups");
-    // Seen by an earlier reaper, in 2001.
-    bench.words::<i64, _>(&["HSET", &key, "third", "0-0 1000000000000"]).await;
+    // Silent since 2001, as an earlier reaper has seen a moment ago.
+    let (now, _): (String, String) = bench.cmd("TIME").await;
+    bench.words::<i64, _>(&["HSET", &key, "third", &format!("0-0 1000000000000 {now}000")]).await;
     let reaper = bench.reaper(&settings);
     reaper.shows(&series("stream_group_stale", "third"), |value| value == Some(1.0)).await;
     // It moves, and has its full time again.

@@ -7,6 +7,8 @@
 --       stale after ms, number of required groups, required groups…, the group of each name lease…
 -- Reply: {'fenced'}, else the number trimmed, the id that might be trimmed to, the group that keeps older entries or '',
 --        and for each group: name, standing, silent ms, oldest entry that it needs or '', entries lost to it
+local UNSEEN_MS_MAX = 60000 -- longer than it takes until another reaper is the active one
+
 local stream, state_key, lost_key = KEYS[1], KEYS[3], KEYS[4]
 local acting, guarded, cutoff = ARGV[2] == 'trim', ARGV[3] == 'guarded', ARGV[4]
 local stale_after, required_count = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -37,8 +39,10 @@ for _, group in ipairs(groups) do
   local pending = first and redis.call('XPENDING', stream, name, first, '+', 1)[1]
   if pending and (not group.needs or id_less(pending[1], group.needs)) then group.needs = pending[1] end
 
-  local seen, since = string.match(state[name] or '', '^(%d+%-%d+) (%d+)$')
-  since = tonumber(since)
+  local seen, since, looked = string.match(state[name] or '', '^(%d+%-%d+) (%d+) (%d+)$')
+  since, looked = tonumber(since), tonumber(looked)
+  -- Time in which nobody looked, or a clock that jumped, proves no silence; and nobody could have been warned.
+  if since and now - looked > UNSEEN_MS_MAX then since = since + (now - looked) end
   -- Done by itself, that is: not a group of which retention has removed what it had to do.
   local done = not group.needs and not id_less(delivered, info['last-generated-id'])
   local heard = seen ~= delivered or alive[name] or done
@@ -80,8 +84,8 @@ if acting then
       lost[name] = lost_so_far(lost, name) + removed
       redis.call('HSET', lost_key, name, string.format('%.0f', lost[name]))
     end
-    local noted = group['last-delivered-id'] .. ' ' .. string.format('%.0f', group.since)
-    if state[name] ~= noted then redis.call('HSET', state_key, name, noted) end
+    local noted = string.format('%s %.0f %.0f', group['last-delivered-id'], group.since, now)
+    redis.call('HSET', state_key, name, noted)
   end
   forget_others(state_key, state, present, '')
   forget_others(lost_key, lost, present, '')

@@ -53,9 +53,23 @@ fn group<'a>(retained: &'a Retained, name: &str) -> &'a GroupRetention {
 async fn silent_for(bench: &Bench, name: &str, silent: Duration) {
     let key = bench.stream.key().retention_groups();
     let noted: String = bench.cmd(&format!("HGET {key} {name}")).await;
-    let (id, since) = noted.split_once(' ').expect("an ID and a time");
-    let since = since.parse::<u64>().unwrap() - u64::try_from(silent.as_millis()).unwrap();
-    note(bench, name, &format!("{id} {since}")).await;
+    let parts: Vec<&str> = noted.split(' ').collect();
+    let [id, since, looked] = parts[..] else { panic!("{noted}") };
+    let since = before(since, silent);
+    note(bench, name, &format!("{id} {since} {looked}")).await;
+}
+
+/// Lets it look as if nobody had looked at the group for so long.
+async fn unseen_for(bench: &Bench, name: &str, unseen: Duration) {
+    let key = bench.stream.key().retention_groups();
+    let noted: String = bench.cmd(&format!("HGET {key} {name}")).await;
+    let parts: Vec<&str> = noted.split(' ').collect();
+    let [id, since, looked] = parts[..] else { panic!("{noted}") };
+    note(bench, name, &format!("{id} {} {}", before(since, unseen), before(looked, unseen))).await;
+}
+
+fn before(unix_ms: &str, time: Duration) -> u64 {
+    unix_ms.parse::<u64>().unwrap() - u64::try_from(time.as_millis()).unwrap()
 }
 
 /// Overwrites what retention knows of a group.
@@ -206,6 +220,24 @@ async fn another_group_is_waited_for_until_it_has_been_silent_for_too_long() {
 }
 
 #[tokio::test]
+async fn time_in_which_no_reaper_looked_is_no_silence() {
+    let bench = bench_with_small_nodes().await;
+    let ids = bench.append(3).await;
+    let rule = rule(ids[2], &[]);
+    retain(&bench, &rule).await;
+    silent_for(&bench, GROUP, Duration::from_hours(20)).await;
+    // Every reaper was away for a week: nobody could have warned of it.
+    unseen_for(&bench, GROUP, Duration::from_hours(24 * 7)).await;
+    let found = retain(&bench, &rule).await;
+    assert_eq!((found.removed, group(&found, GROUP).standing), (0, Standing::Waiting));
+    let silent = group(&found, GROUP).silent;
+    assert!((Duration::from_hours(20)..Duration::from_hours(20) + SOON).contains(&silent), "{silent:?}");
+    // A change of the active one takes seconds, which count.
+    unseen_for(&bench, GROUP, Duration::from_secs(30)).await;
+    assert!(group(&retain(&bench, &rule).await, GROUP).silent >= silent + Duration::from_secs(30));
+}
+
+#[tokio::test]
 async fn a_required_group_never_goes_stale() {
     let bench = bench_with_small_nodes().await;
     let ids = bench.append(3).await;
@@ -275,7 +307,7 @@ async fn a_clock_that_was_set_back_does_not_shorten_the_wait() {
     let ids = bench.append(2).await;
     let rule = rule(ids[1], &[]);
     retain(&bench, &rule).await;
-    for noted in ["0-0 9999999999999", "rubbish", ""] {
+    for noted in ["0-0 9999999999999 9999999999999", "0-0 1", "rubbish", ""] {
         note(&bench, GROUP, noted).await;
         let seen = retain(&bench, &rule).await;
         assert_eq!(group(&seen, GROUP).standing, Standing::Waiting);
