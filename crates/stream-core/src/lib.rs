@@ -30,8 +30,8 @@ pub use stream::{
     ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage,
     DeadLetterQuery, DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GroupRetention, Handover,
     Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome,
-    RegisteredConsumer, Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt, StreamInfo,
-    SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
+    RegisteredConsumer, Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt,
+    StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use worker::{
     Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,
