@@ -55,11 +55,7 @@ impl Retirement {
         registered: &BTreeSet<String>,
         lease_value: &str,
     ) -> Result<(), Error> {
-        let consumers = match self.stream.consumers(group).await {
-            Ok(consumers) => consumers,
-            Err(error) if error.kind() == ErrorKind::NoGroup => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let consumers = self.consumers(group).await?;
         let names: Vec<&str> = consumers.iter().map(|consumer| consumer.name.as_str()).collect();
         let alive = self.stream.consumers_alive(group, &names).await?;
         let (mut live, mut dead) = (Vec::new(), Vec::new());
@@ -78,9 +74,34 @@ impl Retirement {
         for (index, name) in dead.into_iter().enumerate() {
             // Peers take turns, so that one of them does not inherit everything.
             let peer = (self.moves && !live.is_empty()).then(|| live[index % live.len()]);
-            self.retire_one(group, name, peer, lease_value).await?;
+            // The stream itself comes last: with it the consumer is forgotten.
+            if self.retire_one(&self.stream.redrive(group), group, name, peer, lease_value).await? {
+                if self.retire_one(&self.stream, group, name, peer, lease_value).await? {
+                    self.unleased.remove(&(group.to_owned(), name.to_owned()));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// The group's consumers, of the stream and of what was sent back to the group. One that is known to both is idle
+    /// only as long as it has been in both.
+    async fn consumers(&self, group: &str) -> Result<Vec<ConsumerInfo>, Error> {
+        let mut all: Vec<ConsumerInfo> = Vec::new();
+        for stream in [self.stream.clone(), self.stream.redrive(group)] {
+            let consumers = match stream.consumers(group).await {
+                Ok(consumers) => consumers,
+                Err(error) if error.kind() == ErrorKind::NoGroup => continue,
+                Err(error) => return Err(error),
+            };
+            for consumer in consumers {
+                match all.iter_mut().find(|known| known.name == consumer.name) {
+                    Some(known) => known.idle = known.idle.min(consumer.idle),
+                    None => all.push(consumer),
+                }
+            }
+        }
+        Ok(all)
     }
 
     fn is_dead(&mut self, group: &str, consumer: &ConsumerInfo, alive: bool, registered: bool) -> bool {
@@ -96,20 +117,25 @@ impl Retirement {
         self.unleased.entry(key).or_insert_with(Instant::now).elapsed() >= self.dead_after
     }
 
+    /// Whether nothing of the consumer is left in this stream.
     async fn retire_one(
-        &mut self,
+        &self,
+        stream: &EventStream,
         group: &str,
         name: &str,
         peer: Option<&str>,
         lease_value: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut total = 0;
         for _ in 0..PAGES_MAX {
             let (moved, deleted, lost) =
-                match self.stream.retire_consumer(group, lease_value, name, peer, PAGE).await? {
-                    Retired::Page { moved, deleted, lost } => (moved, deleted, lost),
+                match stream.retire_consumer(group, lease_value, name, peer, PAGE).await {
+                    Ok(Retired::Page { moved, deleted, lost }) => (moved, deleted, lost),
                     // A peer that has left: the next round chooses another.
-                    Retired::Alive | Retired::Fenced | Retired::PeerGone => return Ok(()),
+                    Ok(Retired::Alive | Retired::Fenced | Retired::PeerGone) => return Ok(false),
+                    // Nothing has been sent back to the group, or its workers will recreate it.
+                    Err(error) if error.kind() == ErrorKind::NoGroup => return Ok(stream.key().is_redrive()),
+                    Err(error) => return Err(error),
                 };
             total += moved;
             self.moved.inc_by(moved);
@@ -124,17 +150,18 @@ impl Retirement {
                 );
             }
             if deleted {
-                self.deleted.inc();
-                self.unleased.remove(&(group.to_owned(), name.to_owned()));
-                tracing::info!(group, consumer = name, moved = total, peer, "dead consumer deleted");
-                return Ok(());
+                if !stream.key().is_redrive() {
+                    self.deleted.inc();
+                    tracing::info!(group, consumer = name, moved = total, peer, "dead consumer deleted");
+                }
+                return Ok(true);
             }
             if moved == 0 && lost.is_empty() {
                 // Entries are left and there is no peer: they wait for one.
-                return Ok(());
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     pub(crate) fn forget(&mut self) {

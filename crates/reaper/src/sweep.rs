@@ -15,8 +15,9 @@ pub(crate) struct Sweeper {
     stream: EventStream,
     min_idle: Duration,
     max_deliveries: u64,
-    /// Where the next sweep of a group goes on, if the last one did not reach the end of its list.
-    cursors: HashMap<String, StreamId>,
+    /// Where the next sweep of a stream for a group goes on, if the last one did not reach the end of its list. By group,
+    /// and whether it is the group's redrive stream.
+    cursors: HashMap<(String, bool), StreamId>,
     dead_letters: IntCounterVec,
 }
 
@@ -36,18 +37,31 @@ impl Sweeper {
         Ok(Self { stream, min_idle, max_deliveries, cursors: HashMap::new(), dead_letters })
     }
 
-    /// Sweeps the pending list of a group, from where the last sweep stopped. A group that is gone is its
-    /// workers' to recreate.
+    /// Sweeps what is pending for a group, from where the last sweep stopped, also of what was sent back to it. A group
+    /// that is gone is its workers' to recreate.
     pub(crate) async fn sweep(&mut self, group: &str, lease_value: &str) -> Result<(), Error> {
+        for stream in [self.stream.clone(), self.stream.redrive(group)] {
+            self.sweep_stream(&stream, group, lease_value).await?;
+        }
+        Ok(())
+    }
+
+    async fn sweep_stream(
+        &mut self,
+        stream: &EventStream,
+        group: &str,
+        lease_value: &str,
+    ) -> Result<(), Error> {
+        let key = (group.to_owned(), stream.key().is_redrive());
         for _ in 0..PAGES_MAX {
-            let after = self.cursors.get(group).copied();
+            let after = self.cursors.get(&key).copied();
             let page =
-                self.stream.sweep(group, lease_value, self.min_idle, after, PAGE, self.max_deliveries).await;
+                stream.sweep(group, lease_value, self.min_idle, after, PAGE, self.max_deliveries).await;
             let swept = match page {
                 Ok(Some(swept)) => swept,
                 Ok(None) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::NoGroup => {
-                    self.cursors.remove(group);
+                    self.cursors.remove(&key);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -63,10 +77,10 @@ impl Sweeper {
             }
             // Noted page by page: a round can be dropped between two.
             let Some(next) = swept.next else {
-                self.cursors.remove(group);
+                self.cursors.remove(&key);
                 break;
             };
-            self.cursors.insert(group.to_owned(), next);
+            self.cursors.insert(key.clone(), next);
         }
         Ok(())
     }

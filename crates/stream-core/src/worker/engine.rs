@@ -201,16 +201,14 @@ impl<P: Process> Engine<P> {
     pub(super) fn take_in(&mut self, id: StreamId, permit: bool) -> bool {
         let held = Held { renewed: Instant::now(), permit, parked: None };
         match self.in_flight.entry(id) {
-            Occupied(mut known) => match known.get().parked {
-                Some(parked) => {
-                    known.insert(held);
-                    self.unpark(id, parked);
-                }
-                None => {
+            Occupied(mut known) => {
+                let Some(parked) = known.get().parked else {
                     self.permits.add_permits(usize::from(permit));
                     return false;
-                }
-            },
+                };
+                known.insert(held);
+                self.unpark(id, parked);
+            }
             Vacant(free) => drop(free.insert(held)),
         }
         self.context.metrics.in_flight.inc();
@@ -265,7 +263,7 @@ impl<P: Process> Engine<P> {
                 self.on_claimed(reserved, own, turn, result);
             }
             Background::DueClaimed { reserved, wanted, unasked, result } => {
-                self.on_due_claimed(reserved, wanted, &unasked, result);
+                self.on_due_claimed(reserved, &wanted, &unasked, result);
             }
             Background::SuspectClaimed { wanted, result } => self.on_suspect_claimed(wanted, result),
             Background::Renewed(result) => self.on_renewed(result),

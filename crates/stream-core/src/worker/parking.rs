@@ -173,7 +173,7 @@ impl<P: Process> Engine<P> {
     pub(super) fn on_due_claimed(
         &mut self,
         reserved: usize,
-        wanted: Vec<(StreamId, u64)>,
+        wanted: &[(StreamId, u64)],
         unasked: &[(StreamId, u64)],
         result: Option<Result<Claimed, Error>>,
     ) {

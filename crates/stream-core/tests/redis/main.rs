@@ -29,5 +29,6 @@ mod redrive;
 mod retention;
 mod retention_guarded;
 mod retention_losses;
+mod retries;
 mod support;
 mod takeover;
