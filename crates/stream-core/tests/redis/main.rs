@@ -30,5 +30,6 @@ mod retention;
 mod retention_guarded;
 mod retention_losses;
 mod retries;
+mod settle_crashes;
 mod support;
 mod takeover;

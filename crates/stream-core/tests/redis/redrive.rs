@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use stream_core::{
-    Delivery, EventStream, Fields, Lease, Outcome, Retired, StartAt, StreamId, Take, WorkerSettings,
-};
+use stream_core::{Delivery, Fields, Lease, Outcome, Retired, StartAt, StreamId, Take, WorkerSettings};
 use testkit::eventually;
 
 use crate::support::{Bench, GROUP, On, SOON, Seen, quick, retry, text};
@@ -13,37 +11,6 @@ const HOUR: Duration = Duration::from_hours(1);
 
 fn original() -> StreamId {
     StreamId::new(5, 1)
-}
-
-impl Bench {
-    fn redrive_stream(&self) -> EventStream {
-        self.stream.redrive(GROUP)
-    }
-
-    /// Sends an entry back to the group as a redrive does; returns its ID in the redrive stream.
-    async fn send_back(&self, id: StreamId, count: u64, fields: &Fields) -> StreamId {
-        let stream = self.redrive_stream();
-        stream.ensure_group(GROUP, StartAt::Beginning).await.expect("the redrive group");
-        let (id, count) = (id.to_string(), count.to_string());
-        let told: [(&[u8], &[u8]); 2] =
-            [(b"_redrive_of", id.as_bytes()), (b"_redrive_count", count.as_bytes())];
-        stream.append(told.into_iter().chain(fields.iter())).await.expect("appended")
-    }
-
-    /// Waits until nothing is left in the redrive stream, pending or not.
-    async fn redriven(&self) {
-        let stream = self.redrive_stream();
-        eventually(SOON, "the redrive stream is empty", async || {
-            let length: u64 = self.cmd(&format!("XLEN {}", stream.key())).await;
-            let pending = stream.pending_summary(GROUP).await.map_err(|error| error.to_string())?.count;
-            if (length, pending) == (0, 0) {
-                Ok(())
-            } else {
-                Err(format!("{length} entries, {pending} pending"))
-            }
-        })
-        .await;
-    }
 }
 
 /// Fields in an order and of a kind that a map would not keep.

@@ -9,8 +9,9 @@ use std::{
 use prometheus::{Registry, TextEncoder};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use stream_core::{
-    ConnectSettings, Connector, Delivery, DrainReport, Entry, EventStream, Handler, Outcome, PendingFilter,
-    PendingRow, Projection, RangeQuery, StartAt, StreamId, StreamKey, Worker, WorkerError, WorkerSettings,
+    ConnectSettings, Connector, Delivery, DrainReport, Entry, EventStream, Fields, Handler, Outcome,
+    PendingFilter, PendingRow, Projection, RangeQuery, StartAt, StreamId, StreamKey, Worker, WorkerError,
+    WorkerSettings,
 };
 use testkit::{RedisServer, eventually};
 use tokio::task::JoinHandle;
@@ -136,9 +137,7 @@ impl Bench {
 
     pub(crate) fn run(&self, settings: WorkerSettings, handler: impl Handler) -> Running {
         let (worker, registry) = self.worker(settings);
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(worker.run_handler(handler, shutdown.clone()));
-        Running { shutdown, task, registry }
+        Running::start(worker, registry, handler)
     }
 
     pub(crate) fn project(&self, settings: WorkerSettings, projection: impl Projection) -> Running {
@@ -146,6 +145,37 @@ impl Bench {
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(worker.run_projection(projection, 100, shutdown.clone()));
         Running { shutdown, task, registry }
+    }
+}
+
+impl Bench {
+    pub(crate) fn redrive_stream(&self) -> EventStream {
+        self.stream.redrive(GROUP)
+    }
+
+    /// Sends an entry back to the group as a redrive does; returns its ID in the redrive stream.
+    pub(crate) async fn send_back(&self, id: StreamId, count: u64, fields: &Fields) -> StreamId {
+        let stream = self.redrive_stream();
+        stream.ensure_group(GROUP, StartAt::Beginning).await.expect("the redrive group");
+        let (id, count) = (id.to_string(), count.to_string());
+        let told: [(&[u8], &[u8]); 2] =
+            [(b"_redrive_of", id.as_bytes()), (b"_redrive_count", count.as_bytes())];
+        stream.append(told.into_iter().chain(fields.iter())).await.expect("appended")
+    }
+
+    /// Waits until nothing is left in the redrive stream, pending or not.
+    pub(crate) async fn redriven(&self) {
+        let stream = self.redrive_stream();
+        eventually(SOON, "the redrive stream is empty", async || {
+            let length: u64 = self.cmd(&format!("XLEN {}", stream.key())).await;
+            let pending = stream.pending_summary(GROUP).await.map_err(|error| error.to_string())?.count;
+            if (length, pending) == (0, 0) {
+                Ok(())
+            } else {
+                Err(format!("{length} entries, {pending} pending"))
+            }
+        })
+        .await;
     }
 }
 
@@ -182,6 +212,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    pub(crate) fn start(worker: Worker, registry: Registry, handler: impl Handler) -> Self {
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(worker.run_handler(handler, shutdown.clone()));
+        Self { shutdown, task, registry }
+    }
+
     pub(crate) async fn drain(self) -> DrainReport {
         self.shutdown.cancel();
         self.end().await.expect("the worker drains")
