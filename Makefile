@@ -8,9 +8,10 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LOCKED := $(if $(CI),--locked)
 # For `orderflow up`: make up ARGS="--demo"
 ARGS =
-# For `make test-chaos`: how long, on which server, with which faults (random if there is no seed).
+# For `make test-chaos`: how long, on which server's program (redis-server by default), with which faults (random
+# ones if there is no seed).
 CHAOS_SECONDS = 600
-CHAOS_SERVER = redis-server
+CHAOS_SERVER =
 CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 100
@@ -37,10 +38,12 @@ test: rust redis
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
-test-chaos: export CHAOS_SECONDS CHAOS_SERVER CHAOS_SEED CHAOS_FAULT_INTERVAL_MS CHAOS_RATE
 test-chaos: rust redis
 	cargo build $(LOCKED) --workspace --bins
-	cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
+	cargo build $(LOCKED) -p e2e --examples
+	CHAOS_SECONDS='$(CHAOS_SECONDS)' CHAOS_SERVER='$(CHAOS_SERVER)' CHAOS_SEED='$(CHAOS_SEED)' \
+	  CHAOS_FAULT_INTERVAL_MS='$(CHAOS_FAULT_INTERVAL_MS)' CHAOS_RATE='$(CHAOS_RATE)' \
+	  cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
 	E2E_DRAIN_ROUNDS=50 cargo test $(LOCKED) -p e2e --test handlers -- sigterm_under_load
 
 check: fmt clippy doc deny shellcheck

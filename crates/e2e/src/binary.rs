@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-/// The path of a workspace binary, built beside the running test.
+/// The path of a workspace binary, or of `examples/<name>`, built beside the running test.
 ///
 /// # Panics
 ///
@@ -12,6 +12,10 @@ pub fn binary(name: &str) -> PathBuf {
     // target/<profile>/deps/<test>: the binaries lie one level up.
     let profile = test.parent().and_then(|deps| deps.parent()).expect("tests run from target/<profile>/deps");
     let path = profile.join(name);
-    assert!(path.exists(), "{} is not built; run: cargo build --workspace --bins", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built; run: cargo build --workspace --bins && cargo build -p e2e --examples",
+        path.display()
+    );
     path
 }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use redis::aio::MultiplexedConnection;
 use testkit::{RedisServer, eventually};
 
 use super::{
@@ -106,7 +107,7 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
     let unknown = journal.posted.iter().filter(|event| event.outcome == Outcome::Unknown);
     let report = ChaosReport {
         seed: settings.seed,
-        server: settings.server.clone().unwrap_or_else(|| "redis-server".to_owned()),
+        server: server_version(&mut connection).await,
         took: started.elapsed(),
         posted: journal.posted.len(),
         stored: count(|outcome| matches!(outcome, Outcome::Stored(_))),
@@ -126,6 +127,18 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
         fs::remove_dir_all(&logs).expect("its own logs can be removed");
     }
     report
+}
+
+/// The server's name and version, such as `valkey 9.1.2`.
+async fn server_version(connection: &mut MultiplexedConnection) -> String {
+    let info: String =
+        redis::cmd("INFO").arg("server").query_async(connection).await.expect("a healthy server answers");
+    let version = |name: &str| {
+        info.lines()
+            .find_map(|line| Some(format!("{name} {}", line.strip_prefix(name)?.strip_prefix("_version:")?)))
+    };
+    // Valkey also gives the version of Redis that it is compatible with.
+    version("valkey").or_else(|| version("redis")).unwrap_or_default()
 }
 
 /// A directory of this run's own beside the binaries under test.
