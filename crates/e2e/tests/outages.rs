@@ -174,7 +174,12 @@ async fn a_half_open_socket_is_told_to_producers_in_time_and_survived() {
     assert_eq!(pipeline.post(event("before")).await.0, 201);
     pipeline.settled().await;
     proxy.set(Network::HalfOpen);
-    for _ in 0..3 {
+    let dark = Instant::now();
+    // Delivered into the dark.
+    let paid = [("type", "order.paid"), ("order_id", "o-1"), ("customer", "eve"), ("amount", "1.25")];
+    pipeline.xadd(&paid).await;
+    // Past every reply timeout there is: a blocking read has worker.block and 5 s.
+    while dark.elapsed() < Duration::from_secs(7) {
         refused_within(&pipeline, Duration::from_millis(1_500)).await;
     }
     for service in &services {
@@ -182,10 +187,12 @@ async fn a_half_open_socket_is_told_to_producers_in_time_and_survived() {
     }
     proxy.set(Network::Pass);
     accepted_again(&pipeline).await;
+    let resumed = Instant::now();
+    pipeline.settled().await;
+    assert!(resumed.elapsed() < CLAIMED_WITHIN, "{:?}", resumed.elapsed());
     for service in &mut services {
         service.ready().await;
     }
-    pipeline.settled().await;
     analytics_agree(&pipeline).await;
 }
 
