@@ -121,18 +121,15 @@ pub(super) fn report(
 }
 
 fn summary(totals: &BulkTotals, verb: &str) -> String {
-    let mut text = format!("{} {verb}", totals.done);
     let rest = [
         (totals.absent, "gone meanwhile"),
         (totals.payload_lost, "without payload"),
         (totals.unreadable, "unreadable"),
     ];
-    for (count, what) in rest {
-        if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
-        }
-    }
-    text
+    let rest =
+        rest.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let parts: Vec<_> = std::iter::once(format!("{} {verb}", totals.done)).chain(rest).collect();
+    parts.join(", ")
 }
 
 #[cfg(test)]

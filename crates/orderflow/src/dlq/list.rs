@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, process::ExitCode};
 
 use serde::Serialize;
 use service_kit::config::ConfigArgs;
-use stream_core::{DeadLetter, DeadLetterPage, DeadLetterQuery, Direction, Error, RangeQuery, StreamId};
+use stream_core::{
+    DeadLetter, DeadLetterPage, DeadLetterQuery, Direction, Error, GroupInfo, RangeQuery, StreamId,
+};
 
 use super::{
     selection::{Filters, shown_age, shown_time},
@@ -106,7 +108,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if page.letters.is_empty() && page.unreadable.is_empty() {
             news(format_args!("no dead letters of group {group} that fit"));
         } else {
-            result(table(&page))?;
+            result(table(&page, terminal::width()))?;
         }
         for unreadable in &page.unreadable {
             let problem = &unreadable.problem;
@@ -141,41 +143,49 @@ impl<'a> PageJson<'a> {
 
 const COLUMNS: [(&str, Align); 7] = [
     ("ID", Align::Left),
-    ("ENTRY", Align::Left),
     ("AGE", Align::Right),
     ("REASON", Align::Left),
+    ("ENTRY", Align::Left),
     ("TYPE", Align::Left),
     ("ORDER", Align::Left),
     ("ERROR", Align::Left),
 ];
 /// Text that somebody else chose is cut to this, so that one long name does not spoil the table.
 const NAME_CHARS_MAX: usize = 24;
-/// The error has what is left of the line, but at least this much.
+/// The error has what is left of the line; with less than this the entry's columns give way to it.
 const ERROR_CHARS_MIN: usize = 20;
 
-fn table(page: &DeadLetterPage) -> String {
-    let mut rows: Vec<[String; 7]> = page.letters.iter().map(row).collect();
-    let last = COLUMNS.len() - 1;
-    let width_of = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([COLUMNS[column].0.len()]).max().unwrap_or(0) + 2
-    };
-    let used: usize = (0..last).map(width_of).sum();
-    if let Some(width) = terminal::width() {
-        let left = width.saturating_sub(used).max(ERROR_CHARS_MIN);
-        for row in &mut rows {
-            row[last] = cut(&row[last], left);
-        }
+/// The letters of a page in lines of at most `width` columns, if there is a limit.
+fn table(page: &DeadLetterPage, width: Option<usize>) -> String {
+    let rows: Vec<[String; 7]> = page.letters.iter().map(row).collect();
+    let Some(width) = width else { return render(COLUMNS, rows) };
+    if let Some(left) = left_of(width, &rows, &[0, 1, 2, 3, 4, 5]).filter(|left| *left >= ERROR_CHARS_MIN) {
+        let cut_rows = rows.into_iter().map(|[id, age, reason, entry, kind, order, error]| {
+            [id, age, reason, entry, kind, order, cut(&error, left)]
+        });
+        return render(COLUMNS, cut_rows.collect());
     }
-    render(COLUMNS, rows)
+    let left = left_of(width, &rows, &[0, 1, 2]).unwrap_or(0).max(COLUMNS[6].0.len());
+    let columns = [0, 1, 2, 6].map(|column: usize| COLUMNS[column]);
+    let narrow = rows.into_iter().map(|[id, age, reason, .., error]| [id, age, reason, cut(&error, left)]);
+    render(columns, narrow.collect())
+}
+
+/// What these columns leave of a line.
+fn left_of(width: usize, rows: &[[String; 7]], columns: &[usize]) -> Option<usize> {
+    let of_column = |column: &usize| {
+        let cells = rows.iter().map(|row| row[*column].chars().count());
+        cells.chain([COLUMNS[*column].0.len()]).max().unwrap_or(0) + 2
+    };
+    width.checked_sub(columns.iter().map(of_column).sum())
 }
 
 fn row(letter: &DeadLetter) -> [String; 7] {
     [
         letter.id.to_string(),
-        letter.entry_id.to_string(),
         shown_age(time_ms(letter)),
         cut(&printable(&letter.reason), NAME_CHARS_MAX),
+        letter.entry_id.to_string(),
         cut(&field(&letter.fields, "type"), NAME_CHARS_MAX),
         cut(&field(&letter.fields, "order_id"), NAME_CHARS_MAX),
         printable(&letter.error),
@@ -227,7 +237,7 @@ async fn overview(access: &Access, managed: &[String], json: bool) -> anyhow::Re
 
 async fn group_rows(access: &Access, managed: &[String]) -> Result<Vec<GroupRow>, Error> {
     let groups = access.stream.groups().await?;
-    let existing = groups.into_iter().filter(|group| group.is_addressable()).map(|group| group.name);
+    let existing = groups.into_iter().filter(GroupInfo::is_addressable).map(|group| group.name);
     let names: BTreeSet<String> = existing.chain(managed.iter().cloned()).collect();
     let mut rows = Vec::new();
     for group in names {
@@ -243,4 +253,36 @@ async fn group_rows(access: &Access, managed: &[String]) -> Result<Vec<GroupRow>
         });
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        let fields = [("type", "order.cancelled"), ("order_id", "o-1234567890123456789012345")];
+        let letter = DeadLetter {
+            id: StreamId::new(1_716_998_413_541, 0),
+            entry_id: StreamId::new(1_716_998_413_541, 0),
+            group: "notifications".to_owned(),
+            consumer: "worker-a".to_owned(),
+            deliveries: 5,
+            reason: "max_deliveries".to_owned(),
+            error: "no route to host: ".repeat(20),
+            time: SystemTime::now(),
+            redrives: 0,
+            fields: fields.into_iter().collect(),
+        };
+        let page = DeadLetterPage { letters: vec![letter], ..DeadLetterPage::default() };
+        for width in [60, 80, 100, 120, 160, 200] {
+            let table = table(&page, Some(width));
+            assert!(table.lines().all(|line| line.chars().count() <= width), "{width}:\n{table}");
+            assert!(table.contains("max_deliveries") && table.contains("no route"), "{width}:\n{table}");
+            assert_eq!(table.contains("order.cancelled"), width >= 120, "{width}:\n{table}");
+        }
+        assert!(table(&page, None).contains(&"no route to host: ".repeat(19)));
+    }
 }

@@ -103,13 +103,8 @@ fn human(letter: &DeadLetter, whereabouts: &Whereabouts) -> String {
         ("in stream", if whereabouts.in_stream { "yes" } else { "no: trimmed or deleted" }.to_owned()),
         ("redriving", redriving(whereabouts)),
     ];
-    let mut text = String::new();
-    for (name, value) in story {
-        text.push_str(&format!("{name:<12} {value}\n"));
-    }
-    text.push('\n');
-    text.push_str(&payload(&letter.fields));
-    text
+    let story: Vec<_> = story.iter().map(|(name, value)| format!("{name:<12} {value}")).collect();
+    format!("{}\n\n{}", story.join("\n"), payload(&letter.fields))
 }
 
 fn redriving(whereabouts: &Whereabouts) -> String {

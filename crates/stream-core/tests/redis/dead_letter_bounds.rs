@@ -28,7 +28,10 @@ async fn bound(bench: &Bench, max_entries: Option<u64>, max_age: Option<Duration
 
 /// Dead letters that died so many milliseconds ago, the oldest first.
 async fn died(bench: &Bench, ages_ms: impl Iterator<Item = u64>) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock after 1970")
+        .as_millis() as u64;
     let key = bench.stream.key().dead_letters(GROUP);
     let fields = story(StreamId::new(1, 1), DeadReason::Poison, &[("n", "1".to_owned())]);
     let fields: Vec<_> = fields.iter().flat_map(|(a, b)| [a, b]).map(String::from_utf8_lossy).collect();

@@ -157,11 +157,13 @@ async fn what_has_no_payload_or_is_no_dead_letter_stays() {
 
 /// The redrive fails and leaves the dead letter; once `repaired`, it succeeds.
 async fn fails_and_leaves(bench: &Bench, letter: StreamId, kinds: &[ErrorKind], repair: &str) {
-    let error: Error = letters(bench).redrive(letter).await.unwrap_err();
+    let error: Error = letters(bench).redrive(letter).await.expect_err("it is refused");
     assert!(kinds.contains(&error.kind()), "{error}");
-    assert!(letters(bench).get(letter).await.unwrap().is_some(), "it is still there");
+    let still = letters(bench).get(letter).await.expect("it can be read");
+    assert!(still.is_some(), "it is still there");
     bench.cmd::<redis::Value>(repair).await;
-    assert!(matches!(letters(bench).redrive(letter).await.unwrap(), RedriveOutcome::Sent(_)));
+    let sent = letters(bench).redrive(letter).await.expect("nothing is in the way");
+    assert!(matches!(sent, RedriveOutcome::Sent(_)));
     assert_eq!(sent_back(bench).await, 1);
 }
 

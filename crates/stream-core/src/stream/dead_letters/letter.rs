@@ -75,7 +75,7 @@ impl DeadLetter {
         let entry_id = if id.contains('-') { id.parse().ok() } else { None };
         let time = Duration::from_millis(number("_dl_time_ms", time_ms)?);
         let redrives = pairs.get(STORY.len()).filter(|(field, _)| field == REDRIVES.as_bytes());
-        let redriven =
+        let sent_back =
             redrives.map(|(_, value)| number(REDRIVES, &String::from_utf8_lossy(value))).transpose()?;
         Ok(Self {
             id: entry.id,
@@ -86,8 +86,8 @@ impl DeadLetter {
             reason: reason.to_owned(),
             error: error.to_owned(),
             time: UNIX_EPOCH.checked_add(time).ok_or("_dl_time_ms is beyond any calendar")?,
-            redrives: redriven.unwrap_or(0),
-            fields: Fields::new(pairs[STORY.len() + usize::from(redriven.is_some())..].to_vec()),
+            redrives: sent_back.unwrap_or(0),
+            fields: Fields::new(pairs[STORY.len() + usize::from(sent_back.is_some())..].to_vec()),
         })
     }
 
