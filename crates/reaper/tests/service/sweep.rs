@@ -21,3 +21,41 @@ async fn an_exhausted_entry_behind_a_hundred_thousand_others_is_found() {
     bench.cmd::<redis::Value>(&exhaust).await;
     reaper.shows("reaper_dead_letters_total{reason=\"max_deliveries\"}", |value| value == Some(2.0)).await;
 }
+
+#[tokio::test]
+async fn what_was_sent_back_to_a_group_is_looked_after_too() {
+    let bench = Bench::start().await;
+    let redrive = format!("{{{STREAM}}}:redrive:{GROUP}");
+    bench.append_old(1).await;
+    bench.deliver(GROUP, 0).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {redrive} {GROUP} 0 MKSTREAM")).await;
+    for (original, count) in [("5-1", 99), ("5-2", 1)] {
+        let append = format!("XADD {redrive} * _redrive_of {original} _redrive_count 1 n 1");
+        let row: String = bench.cmd(&append).await;
+        bench.cmd::<redis::Value>(&format!("XREADGROUP GROUP {GROUP} gone STREAMS {redrive} >")).await;
+        let age = format!("XCLAIM {redrive} {GROUP} gone 0 {row} IDLE 3600000 RETRYCOUNT {count} JUSTID");
+        bench.cmd::<redis::Value>(&age).await;
+    }
+    // A peer that lives, and one that is gone.
+    let lease = |name: &str| format!("{{{STREAM}}}:lease:consumer:{GROUP}:{name}");
+    bench.cmd::<()>(&format!("SET {} somebody", lease("peer"))).await;
+    bench.cmd::<i64>(&format!("XGROUP CREATECONSUMER {STREAM} {GROUP} peer")).await;
+    bench.cmd::<i64>(&format!("HSET {{{STREAM}}}:workers {GROUP}/gone x {GROUP}/peer x")).await;
+    let reaper = bench.reaper(&[
+        ("ORDERFLOW__WORKER__LEASE_TTL", "500ms"),
+        ("ORDERFLOW__WORKER__LEASE_RENEW_INTERVAL", "100ms"),
+    ]);
+    reaper.shows("reaper_dead_letters_total{reason=\"max_deliveries\"}", |value| value == Some(1.0)).await;
+    reaper.shows("reaper_consumers_deleted_total", |value| value == Some(1.0)).await;
+    let letters: Vec<(String, Vec<String>)> =
+        bench.cmd(&format!("XRANGE {{{STREAM}}}:dlq:{GROUP} - +")).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].1[..2], ["_dl_id", "5-1"]);
+    let rows: Vec<(String, String, u64, u64)> =
+        bench.cmd(&format!("XPENDING {redrive} {GROUP} - + 10")).await;
+    assert!(rows.len() == 1 && rows[0].1 == "peer" && rows[0].3 == 1, "{rows:?}");
+    assert_eq!(
+        bench.cmd::<Vec<String>>(&format!("HKEYS {{{STREAM}}}:workers")).await,
+        [format!("{GROUP}/peer")]
+    );
+}

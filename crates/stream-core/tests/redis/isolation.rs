@@ -9,9 +9,10 @@ use std::{
 };
 
 use stream_core::{Delivery, Outcome, WorkerSettings};
+use testkit::eventually;
 use tokio::sync::Semaphore;
 
-use crate::support::{Bench, GROUP, On, Seen, quick};
+use crate::support::{Bench, GROUP, On, SOON, Seen, quick};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -89,4 +90,101 @@ async fn a_drain_ends_while_a_suspect_waits_for_a_long_handler() {
     assert_eq!(seen.ids(), [ordinary], "the suspect was not started beside it");
     assert!(bench.owners().await.contains(&untouched));
     assert_eq!(bench.stream.pending_summary(GROUP).await.unwrap().count, 2);
+}
+
+#[tokio::test]
+async fn a_process_that_dies_while_a_suspect_waits_for_its_turn_has_not_delivered_it() {
+    let bench = Bench::with_group().await;
+    let suspect = bench.append(1).await[0];
+    bench.deliver_to("crashed", 1).await;
+    for restart in 0..3 {
+        // Not idle until an ordinary delivery runs, and does not end.
+        bench.set_row("crashed", suspect, 4, Duration::ZERO).await;
+        let (seen, consumer) = (Seen::default(), format!("c-{restart}"));
+        let log = seen.clone();
+        let worker = bench.run(
+            WorkerSettings { claim_min_idle: HOUR / 2, ..quick(&consumer) },
+            On(move |delivery: Delivery| {
+                log.note(&delivery);
+                std::future::pending::<Outcome>()
+            }),
+        );
+        let ordinary = bench.append(1).await[0];
+        seen.reaches(1).await;
+        bench.set_row("crashed", suspect, 4, HOUR).await;
+        // Several claim intervals, in which it is seen and wants its turn.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        worker.crash().await;
+        assert_eq!(seen.ids(), [ordinary]);
+        bench.stream.ack(GROUP, &[ordinary]).await.unwrap();
+        assert_eq!(bench.owners().await, [(suspect, "crashed".into(), 4)], "no delivery without an attempt");
+    }
+    let seen = Seen::default();
+    let worker = bench.run(quick("d"), seen.acking());
+    bench.settled().await;
+    assert_eq!(seen.counts(), [(suspect, 5)], "its last attempt is made, and alone");
+    assert!(bench.dead_letters().await.is_empty());
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn with_two_deliveries_in_all_the_second_is_made_alone() {
+    let bench = Bench::with_group().await;
+    let old = bench.append(5).await;
+    bench.deliver_to("crashed", 5).await;
+    for id in &old {
+        bench.set_row("crashed", *id, 1, HOUR).await;
+    }
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (now, highest) = (Arc::clone(&running), Arc::clone(&most));
+    let worker = bench.run(
+        WorkerSettings { max_deliveries: 2, ..pair() },
+        On(move |_: Delivery| {
+            let (running, most) = (Arc::clone(&now), Arc::clone(&highest));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                Outcome::Ack
+            }
+        }),
+    );
+    bench.settled().await;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+    assert!(bench.dead_letters().await.is_empty());
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn others_have_their_time_between_two_suspects() {
+    let bench = Bench::with_group().await;
+    let suspects = bench.append(20).await;
+    bench.deliver_to("crashed", 20).await;
+    for id in &suspects {
+        bench.set_row("crashed", *id, 2, HOUR).await;
+    }
+    let seen = Seen::default();
+    let log = seen.clone();
+    let worker = bench.run(
+        pair(),
+        On(move |delivery: Delivery| {
+            log.note(&delivery);
+            async move {
+                tokio::time::sleep(Duration::from_millis(if delivery.deliveries > 2 { 50 } else { 1 })).await;
+                Outcome::Ack
+            }
+        }),
+    );
+    eventually(SOON, "the first suspects ran", async || {
+        (seen.all().iter().filter(|delivery| delivery.deliveries > 2).count() > 1).then_some(())
+    })
+    .await;
+    bench.append(50).await;
+    bench.settled().await;
+    let seen = seen.all();
+    let last_suspect = seen.iter().rposition(|delivery| delivery.deliveries > 2).expect("suspects ran");
+    let before = seen[..last_suspect].iter().filter(|delivery| delivery.deliveries == 1).count();
+    assert!(before >= 25, "{before} of 50 others came before the last suspect");
+    worker.drain().await;
 }
