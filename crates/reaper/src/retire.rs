@@ -75,10 +75,10 @@ impl Retirement {
             // Peers take turns, so that one of them does not inherit everything.
             let peer = (self.moves && !live.is_empty()).then(|| live[index % live.len()]);
             // The stream itself comes last: with it the consumer is forgotten.
-            if self.retire_one(&self.stream.redrive(group), group, name, peer, lease_value).await? {
-                if self.retire_one(&self.stream, group, name, peer, lease_value).await? {
-                    self.unleased.remove(&(group.to_owned(), name.to_owned()));
-                }
+            if self.retire_one(&self.stream.redrive(group), group, name, peer, lease_value).await?
+                && self.retire_one(&self.stream, group, name, peer, lease_value).await?
+            {
+                self.unleased.remove(&(group.to_owned(), name.to_owned()));
             }
         }
         Ok(())

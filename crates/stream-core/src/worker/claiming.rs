@@ -99,7 +99,9 @@ impl<P: Process> Engine<P> {
         self.permits.add_permits(reserved - claimed.entries.len());
         for claimed in std::mem::take(&mut claimed.entries) {
             self.context.metrics.claims.inc();
-            self.start_over(claimed, true);
+            if let Some(delivery) = self.deliver_again(claimed, true) {
+                self.queue.push(delivery);
+            }
         }
         self.claiming.after = claimed.next;
         // A list longer than a page goes on at once; after the own entries come those of others.
@@ -120,13 +122,6 @@ impl<P: Process> Engine<P> {
         let parked = self.in_flight.get(&entry.id).and_then(|held| held.parked);
         let failures = parked.map_or(0, |parked| parked.failures);
         self.take_in(entry.id, permit).then(|| self.delivery(entry, deliveries, failures))
-    }
-
-    /// Takes in a claimed entry, to be handled once more.
-    pub(super) fn start_over(&mut self, claimed: ClaimedEntry, permit: bool) {
-        if let Some(delivery) = self.deliver_again(claimed, permit) {
-            self.queue.push(delivery);
-        }
     }
 
     fn schedule_claim(&mut self) {

@@ -147,7 +147,8 @@ impl<P: Process> Engine<P> {
             self.flush_acks();
             let suspected = self.wants_turn() || self.context.isolation.is_announced();
             self.set_reading(!self.claiming.own && !suspected && !self.is_parking_full());
-            let (due, turn) = (self.parking.next(), self.next_turn());
+            let due = self.parking.next().filter(|_| !self.queue.holds_retries());
+            let turn = self.next_turn();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -161,10 +162,11 @@ impl<P: Process> Engine<P> {
                 }
                 Some(entries) = self.incoming.recv() => self.accept_new(entries),
                 Ok(()) = self.isolation_changes.changed() => {}
+                // Before claims: after a stall they would find what is in flight here idle.
+                _ = renew_tick.tick() => self.renew(),
                 () = sleep_until(self.claiming.next), if !self.claiming.job.is_running() => self.claim(),
                 () = at(due) => self.claim_due(),
                 () = at(turn) => {}
-                _ = renew_tick.tick() => self.renew(),
                 _ = position_tick.tick(), if self.context.records_position => self.record_position(),
             }
         }
@@ -234,7 +236,7 @@ impl<P: Process> Engine<P> {
         if self.context.isolation.is_announced() {
             return;
         }
-        let runs_max = self.process.runs_max().min(self.context.settings.concurrency.max(1));
+        let runs_max = self.runs_max();
         while self.running.len() < runs_max && self.queue.is_ready() {
             if self.busy.is_none() {
                 self.busy = self.context.isolation.enter();
@@ -245,6 +247,15 @@ impl<P: Process> Engine<P> {
             let batch = self.queue.take(self.process.batch_max());
             self.spawn(batch);
         }
+    }
+
+    fn runs_max(&self) -> usize {
+        self.process.runs_max().min(self.context.settings.concurrency.max(1))
+    }
+
+    /// Deliveries that can run at the same time.
+    pub(super) fn slots(&self) -> usize {
+        self.runs_max().saturating_mul(self.process.batch_max())
     }
 
     pub(super) fn spawn(&mut self, batch: Vec<Delivery>) {

@@ -24,7 +24,8 @@ pub enum Outcome {
     Retry {
         /// Why, for the log and in the end for the dead letter.
         reason: String,
-        /// Not sooner than this from now; the runtime decides if `None`.
+        /// Not sooner than this from now, up to a day; `None` leaves it to the settings. Should this process end before, a
+        /// peer tries it sooner.
         after: Option<Duration>,
     },
     /// Cannot be understood, by this or any other version of the handler: make it a dead letter now.

@@ -125,8 +125,10 @@ impl<P: Process> Engine<P> {
             return;
         }
         let now = Instant::now();
+        // Not more than can be started soon: a claim counts a delivery, which should be an attempt.
+        let batch = self.slots().min(CLAIM_PAGE);
         let due: Vec<(Instant, StreamId)> =
-            self.parking.due.iter().take_while(|(due, _)| *due <= now).take(CLAIM_PAGE).copied().collect();
+            self.parking.due.iter().take_while(|(due, _)| *due <= now).take(batch).copied().collect();
         let mut wanted = Vec::with_capacity(due.len());
         for key in due {
             let held = self.in_flight.get_mut(&key.1);
@@ -199,7 +201,9 @@ impl<P: Process> Engine<P> {
         self.note_dead(&claimed);
         self.permits.add_permits(reserved - claimed.entries.len());
         for claimed in std::mem::take(&mut claimed.entries) {
-            self.start_over(claimed, true);
+            if let Some(delivery) = self.deliver_again(claimed, true) {
+                self.queue.push_retry(delivery);
+            }
         }
         self.lose_parked(wanted.iter().map(|(id, _)| *id));
     }

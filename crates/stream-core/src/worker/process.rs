@@ -20,7 +20,7 @@ pub(super) enum Verdict {
     /// Deliver it again.
     Retry {
         reason: String,
-        /// Wanted by the handler. Until entries are parked, the claim interval decides.
+        /// Wanted by the handler.
         after: Option<Duration>,
     },
     /// Make it a dead letter.

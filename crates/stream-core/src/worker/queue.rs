@@ -13,6 +13,8 @@ use super::Delivery;
 pub(super) struct ReadyQueue {
     ordering_field: Option<String>,
     ready: VecDeque<Delivery>,
+    /// How many of those at the front are retries, claimed to be started at once.
+    retries: usize,
     /// For each key with a first attempt ready or running: those behind it.
     lanes: HashMap<Bytes, VecDeque<Delivery>>,
 }
@@ -36,6 +38,17 @@ impl ReadyQueue {
         }
     }
 
+    /// Adds a retry, to be started before everything else: its delivery has been counted, and should be an attempt.
+    pub(super) fn push_retry(&mut self, delivery: Delivery) {
+        self.ready.push_front(delivery);
+        self.retries += 1;
+    }
+
+    /// Whether retries wait to be started: then no more of them should be claimed.
+    pub(super) const fn holds_retries(&self) -> bool {
+        self.retries > 0
+    }
+
     /// Whether a delivery may start now.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -43,7 +56,9 @@ impl ReadyQueue {
 
     /// Takes up to `max` deliveries to start now.
     pub(super) fn take(&mut self, max: usize) -> Vec<Delivery> {
-        self.ready.drain(..max.min(self.ready.len())).collect()
+        let count = max.min(self.ready.len());
+        self.retries = self.retries.saturating_sub(count);
+        self.ready.drain(..count).collect()
     }
 
     /// Lets go what waited behind a delivery that was started and has now finished.
@@ -58,6 +73,7 @@ impl ReadyQueue {
 
     /// Takes out everything that was not started.
     pub(super) fn take_all(&mut self) -> Vec<Delivery> {
+        self.retries = 0;
         let waiting = std::mem::take(&mut self.lanes).into_values().flatten();
         self.ready.drain(..).chain(waiting).collect()
     }
@@ -108,6 +124,17 @@ mod tests {
         queue.push(delivery(1, "a", 1));
         queue.push(delivery(2, "a", 2));
         assert_eq!(ids(&queue.take(9)), [1, 2]);
+    }
+
+    #[test]
+    fn claimed_retries_start_first() {
+        let mut queue = ReadyQueue::new(None);
+        queue.push(delivery(1, "a", 1));
+        queue.push_retry(delivery(2, "b", 4));
+        assert!(queue.holds_retries());
+        assert_eq!(ids(&queue.take(1)), [2]);
+        assert!(!queue.holds_retries());
+        assert_eq!(ids(&queue.take(1)), [1]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Suspects: entries whose deliveries ended nobody knows how, and that may be what kills processes.
 //!
 //! They are left where they are until nothing else runs in the worker; only then one of them is claimed, and run at
-//! once. So from the third delivery on a delivery is an attempt, made alone: what kills the process takes no other
-//! attempt along, and a claim dead-letters no entry that was never tried alone.
+//! once. So what is claimed from others for the third time or later (for the second, if there are only two) is an attempt,
+//! made alone: what kills the process takes no other attempt along, and a claim dead-letters no entry that was never tried
+//! alone, but for one whose owner died in its last attempt after orderly failures in all the ones before. What can still
+//! count a delivery without an attempt is a process that dies between the claim's answer and the handler's first step,
+//! and an XCLAIM by hand. With `max_deliveries` 1 the first delivery is the last, alone or not.
 
 use std::{collections::VecDeque, sync::Arc};
 

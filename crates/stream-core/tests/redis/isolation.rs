@@ -17,7 +17,9 @@ use crate::support::{Bench, GROUP, On, SOON, Seen, quick};
 const HOUR: Duration = Duration::from_hours(1);
 
 fn pair() -> WorkerSettings {
-    WorkerSettings { consumers: vec!["c-0".into(), "c-1".into()], read_count: 5, ..quick("") }
+    // Not so short that a busy machine lets leases run out.
+    let claim_min_idle = Duration::from_secs(2);
+    WorkerSettings { consumers: vec!["c-0".into(), "c-1".into()], read_count: 5, claim_min_idle, ..quick("") }
 }
 
 #[tokio::test]

@@ -149,7 +149,10 @@ async fn a_panic_is_a_retry_of_its_entry_alone() {
     bench.numbers(0..500).await;
     let bad = bench.numbers([-666]).await[0];
     bench.numbers(500..1_000).await;
-    let worker = bench.project(WorkerSettings { max_deliveries: 2, ..quick("c") }, Counting);
+    // Not so short that a busy machine lets leases run out: a claim would find the last attempt made.
+    let claim_min_idle = Duration::from_secs(2);
+    let settings = WorkerSettings { max_deliveries: 2, claim_min_idle, ..quick("c") };
+    let worker = bench.project(settings, Counting);
     bench.settled().await;
     bench.assert_thousand_counted_once().await;
     let letter = &bench.dead_letters().await[0];

@@ -44,7 +44,7 @@ struct Times(Arc<Mutex<Vec<Instant>>>);
 
 impl Times {
     fn gaps(&self) -> Vec<Duration> {
-        let times = self.0.lock().unwrap();
+        let times = self.0.lock().expect("no panic while locked");
         times.windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 }
@@ -57,7 +57,7 @@ async fn gaps(settings: WorkerSettings, outcome: Outcome) -> Vec<Duration> {
     let worker = bench.run(
         settings,
         On(move |_: Delivery| {
-            log.0.lock().unwrap().push(Instant::now());
+            log.0.lock().expect("no panic while locked").push(Instant::now());
             let outcome = outcome.clone();
             async move { outcome }
         }),
@@ -107,7 +107,7 @@ async fn entries_that_wait_are_leased_and_hold_no_slot() {
         On(move |delivery: Delivery| {
             log.note(&delivery);
             async move {
-                let n: u32 = text_of(&delivery, "n").parse().unwrap();
+                let n: u32 = text_of(&delivery, "n").parse().expect("a number");
                 if n < 100 { after(HOUR) } else { Outcome::Ack }
             }
         }),
@@ -223,7 +223,7 @@ async fn an_outage_leaves_no_suspects_behind() {
         settings,
         On(move |delivery: Delivery| {
             let (running, most) = (Arc::clone(&now), Arc::clone(&highest));
-            *log.lock().unwrap().entry(delivery.id).or_default() += 1;
+            *log.lock().expect("no panic while locked").entry(delivery.id).or_default() += 1;
             async move {
                 let at_once = running.fetch_add(1, Ordering::SeqCst) + 1;
                 if delivery.deliveries == 4 {
@@ -237,10 +237,9 @@ async fn an_outage_leaves_no_suspects_behind() {
     );
     bench.settled().await;
     assert!(bench.dead_letters().await.is_empty());
-    let attempts = attempts.lock().unwrap();
-    assert!(attempts.len() == 1_000 && attempts.values().all(|count| *count == 4));
+    let attempts: Vec<u64> = attempts.lock().expect("no panic while locked").values().copied().collect();
+    assert!(attempts.len() == 1_000 && attempts.iter().all(|count| *count == 4));
     assert!(most.load(Ordering::SeqCst) > 20, "fourth attempts run side by side: {most:?}");
-    drop(attempts);
     worker.drain().await;
 }
 

@@ -60,7 +60,7 @@ impl Cutter {
 
     /// Cuts off the first request with this text, after letting so many of them pass.
     fn arm(&self, text: &str, passing: usize, point: Point) {
-        *self.armed.lock().unwrap() = Some((text.to_owned(), passing, point));
+        *self.armed.lock().expect("no panic while locked") = Some((text.to_owned(), passing, point));
     }
 
     async fn has_cut(&self) {
@@ -72,7 +72,7 @@ impl Cutter {
 
     /// Where to cut this request off, and behind how many bytes.
     fn cut(&self, request: &[u8]) -> Option<(Point, usize)> {
-        let mut armed = self.armed.lock().unwrap();
+        let mut armed = self.armed.lock().expect("no panic while locked");
         let (text, passing, point) = armed.as_mut()?;
         let at = request.windows(text.len()).position(|window| window == text.as_bytes())?;
         if *passing > 0 {
@@ -153,7 +153,7 @@ async fn cuttable(bench: &Bench, settings: WorkerSettings, handler: impl Handler
     let worker = Worker::new(connector, stream, GROUP, settings, &registry).expect("a worker");
     let running = Running::start(worker, registry, handler);
     for verb in ["ack", "dead", "later"] {
-        bench.stream.append([("do", verb)]).await.unwrap();
+        bench.stream.append([("do", verb)]).await.expect("appended");
         bench.send_back(StreamId::new(1, 1), 1, &[("do", verb)].into_iter().collect()).await;
     }
     bench.settled().await;
