@@ -21,7 +21,8 @@ async fn post_until_refused(pipeline: &Pipeline, ids: &mut HashSet<String>) -> V
         let (status, answer) = pipeline.post(batch(ids.len(), 50)).await;
         match status {
             201 => {
-                ids.extend(answer["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()))
+                let stored = answer["ids"].as_array().expect("the IDs of a batch");
+                ids.extend(stored.iter().map(|id| id.as_str().expect("an ID is text").to_owned()));
             }
             429 => return answer,
             _ => panic!("{status}: {answer}"),

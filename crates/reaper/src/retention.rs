@@ -92,25 +92,13 @@ impl Retention {
         }
     }
 
-    /// Logs what an operator should know: who holds retention back, and until when.
+    /// Logs what an operator should know.
     fn report(&mut self, Reading { rule, retained }: &Reading) {
         let Some(rule) = rule else { return self.patience.losses(retained) };
         self.held.set(i64::from(retained.held_by.is_some()));
         if retained.held_by != self.held_by {
             if let Some(holder) = &retained.held_by {
-                let found = retained.groups.iter().find(|group| group.name == *holder);
-                let limit = retained.limit;
-                match found.filter(|group| group.standing == Standing::Waiting) {
-                    Some(group) => {
-                        let wait_seconds = rule.stale_after.saturating_sub(group.silent).as_secs();
-                        tracing::warn!(group = holder, %limit, wait_seconds,
-                            "this group needs entries older than retention.age; they stay until it acks them or \
-                             has been silent for retention.stale_group_after");
-                    }
-                    None => tracing::warn!(group = holder, %limit,
-                        "this group needs entries older than retention.age; they stay until it acks them, as it \
-                         is one of retention.groups"),
-                }
+                log_holder(holder, rule, retained);
             }
             self.held_by.clone_from(&retained.held_by);
         }
@@ -141,5 +129,28 @@ impl Retention {
             required: self.settings.groups.clone(),
             stale_after: self.settings.stale_group_after,
         })
+    }
+}
+
+/// Says who holds retention back, and until when.
+fn log_holder(holder: &str, rule: &RetentionRule, retained: &Retained) {
+    let limit = retained.limit;
+    let found = retained.groups.iter().find(|group| group.name == holder);
+    if let Some(group) = found.filter(|group| group.standing == Standing::Waiting) {
+        let wait_seconds = rule.stale_after.saturating_sub(group.silent).as_secs();
+        tracing::warn!(
+            group = holder,
+            %limit,
+            wait_seconds,
+            "this group needs entries older than retention.age; they stay until it acks them or has been silent \
+             for retention.stale_group_after"
+        );
+    } else {
+        tracing::warn!(
+            group = holder,
+            %limit,
+            "this group needs entries older than retention.age; they stay until it acks them, as it is one of \
+             retention.groups"
+        );
     }
 }

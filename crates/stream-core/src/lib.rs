@@ -10,6 +10,7 @@ mod error;
 mod id;
 mod key;
 mod lease;
+mod memory;
 mod projected;
 mod reply;
 mod scripts;
@@ -24,7 +25,8 @@ pub use error::{Error, ErrorKind};
 pub use id::{ParseStreamIdError, StreamId};
 pub use key::{StreamKey, StreamKeyError};
 pub use lease::{Holder, Lease, NameError, NameLease, Take};
-pub use server::{MemoryUse, Persistence, ServerInfo, ServerVersion};
+pub use memory::MemoryUse;
+pub use server::{Persistence, ServerInfo, ServerVersion};
 pub use stream::{
     AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed,
     ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage,

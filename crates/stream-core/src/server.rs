@@ -1,4 +1,4 @@
-//! [`ServerInfo`]: which server answers, and whether streams are safe on it. [`MemoryUse`]: how full it is.
+//! [`ServerInfo`]: which server answers, and whether streams are safe on it.
 
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -44,15 +44,6 @@ pub struct Persistence {
     pub snapshot_failed: bool,
     /// Unix seconds of the last snapshot, or of the start.
     pub last_snapshot_s: u64,
-}
-
-/// How much memory a server uses (INFO memory).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryUse {
-    /// Bytes it uses.
-    pub used: u64,
-    /// Its limit in bytes, 0 for none.
-    pub max: u64,
 }
 
 /// A server version.
@@ -142,24 +133,6 @@ impl ServerInfo {
     }
 }
 
-impl MemoryUse {
-    /// Asks the server behind a connection.
-    pub async fn ask(connection: &Connection) -> Result<Self, Error> {
-        let info: String = connection.query("INFO", redis::cmd("INFO").arg("memory")).await?;
-        Ok(Self::parse(&info))
-    }
-
-    fn parse(info: &str) -> Self {
-        let bytes = |name| field(info, name).parse().unwrap_or(0);
-        Self { used: bytes("used_memory"), max: bytes("maxmemory") }
-    }
-}
-
-/// A field of INFO; empty if there is none.
-fn field<'a>(info: &'a str, name: &str) -> &'a str {
-    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,11 +155,5 @@ mod tests {
         assert_eq!((info.product.as_str(), info.release.as_str()), ("Valkey", "9.1.2"));
         assert_eq!(info.version, ServerVersion { major: 7, minor: 2 });
         assert!(info.is_cluster());
-    }
-
-    #[test]
-    fn reads_memory_and_its_limit() {
-        let info = "# Memory\r\nused_memory:1048576\r\nused_memory_human:1.00M\r\nmaxmemory:2097152\r\nmaxmemory_human:2.00M\r\n";
-        assert_eq!(MemoryUse::parse(info), MemoryUse { used: 1_048_576, max: 2_097_152 });
     }
 }
