@@ -15,6 +15,9 @@ use crate::{
     process::HANG,
 };
 
+/// Without a hard cap, which would answer 429 before the server is full.
+const UNCAPPED: [(&str, &str); 1] = [("retention.policy", "maxlen")];
+
 async fn recovers(api: &Api) {
     eventually(HANG, "events are stored again", async || {
         let answer = api.post(&event("after")).await;
@@ -168,7 +171,7 @@ async fn a_redis_that_does_not_answer_is_unknown_before_the_deadline() {
 
 #[tokio::test]
 async fn out_of_memory_is_503_not_stored_and_passes() {
-    let api = Api::start().await;
+    let api = Api::with(RedisServer::start().await, &UNCAPPED);
     assert_eq!(api.post(&event("before")).await.status, 201);
     let () = api.redis("CONFIG SET maxmemory 1").await;
     for body in [event("refused"), batch("refused", 3)] {
@@ -186,7 +189,7 @@ async fn out_of_memory_is_503_not_stored_and_passes() {
 
 #[tokio::test]
 async fn a_batch_that_fails_part_way_is_207_with_each_index() {
-    let api = Api::with(RedisServer::start().await, &[("producer.batch_max", "50")]);
+    let api = Api::with(RedisServer::start().await, &[("producer.batch_max", "50"), UNCAPPED[0]]);
     let mut body = batch("o", 1_000);
     for event in body.as_array_mut().unwrap() {
         event["note"] = json!("x".repeat(800));

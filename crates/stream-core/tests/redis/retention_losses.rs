@@ -14,7 +14,8 @@ async fn by_age(bench: &Bench, cutoff: StreamId) -> u64 {
     let rule = RetentionRule { cutoff, guarded: false, required: Vec::new(), stale_after: Duration::ZERO };
     let mut removed = 0;
     loop {
-        let retained = bench.stream.retain(&rule, &[], LEASE).await.unwrap().unwrap();
+        let retained =
+            bench.stream.retain(&rule, &[], LEASE).await.expect("Redis answers").expect("the lease is ours");
         removed += retained.removed;
         if retained.removed == 0 {
             return removed;
@@ -23,7 +24,7 @@ async fn by_age(bench: &Bench, cutoff: StreamId) -> u64 {
 }
 
 async fn by_length(bench: &Bench, entries: u64) -> Retained {
-    bench.stream.cap_length(entries, LEASE).await.unwrap().unwrap()
+    bench.stream.cap_length(entries, LEASE).await.expect("Redis answers").expect("the lease is ours")
 }
 
 async fn lost(bench: &Bench, group: &str) -> u64 {
@@ -34,7 +35,7 @@ async fn lost(bench: &Bench, group: &str) -> u64 {
 /// As a producer does with MAXLEN.
 async fn trim_to(bench: &Bench, entries: u64) {
     let to = MaxLen { entries, precision: Precision::Exact };
-    bench.stream.trim_to_length(to).await.unwrap();
+    bench.stream.trim_to_length(to).await.expect("XTRIM");
 }
 
 #[tokio::test]
