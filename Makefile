@@ -14,7 +14,7 @@ CHAOS_SECONDS = 600
 CHAOS_SERVER =
 CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
-CHAOS_RATE = 100
+CHAOS_RATE = 50
 
 .PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck test-compose rust redis
 

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,8 +30,6 @@ pub(super) struct Injected {
     pub(super) poison: usize,
     /// Groups destroyed, each as often as it was.
     pub(super) groups_destroyed: Vec<&'static str>,
-    /// What happened when, as the log of the run.
-    pub(super) log: Vec<String>,
 }
 
 /// What the faults are done to.
@@ -38,6 +38,8 @@ pub(super) struct Injector {
     pub(super) redis: RedisServer,
     pub(super) members: Vec<Member>,
     pub(super) injected: Injected,
+    /// What happens when: written at once, for whoever has to find out why a run ended early.
+    pub(super) log: File,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,8 +79,9 @@ impl Injector {
             Target::Redis => "redis",
         };
         let step = if step == Step::Begin { "begins" } else { "ends" };
-        let line = format!("{:8.3} {step} {:?} {target}", elapsed.as_secs_f64(), fault.fault);
-        self.injected.log.push(line);
+        let seconds = elapsed.as_secs_f64();
+        writeln!(self.log, "{seconds:8.3} {step} {:?} {target}", fault.fault)
+            .expect("the log can be written");
     }
 
     async fn begin(&mut self, planned: &Planned) {

@@ -64,14 +64,14 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
         .map(|member| member.url("/v1/events"))
         .collect();
     let load = Load::start(&producers, settings.seed, settings.requests_per_second);
-    let mut injector = Injector { redis, members, injected: Injected::default() };
+    let log = fs::File::create(logs.join("faults.log")).expect("a log can be created");
+    let mut injector = Injector { redis, members, injected: Injected::default(), log };
     let planned = schedule(settings.seed, settings.duration, settings.fault_interval, &MEMBERS);
     injector.inject(&planned).await;
     let healed = Instant::now();
     let journal = load.stop().await;
-    fs::write(logs.join("faults.log"), injector.injected.log.join("\n")).expect("the logs can be written");
 
-    let Injector { redis, mut members, injected } = injector;
+    let Injector { redis, mut members, injected, .. } = injector;
     for member in &mut members {
         member.supervise();
         member.ready().await;
