@@ -187,7 +187,10 @@ async fn a_server_without_room_for_connections_is_waited_for() {
 
 #[tokio::test]
 async fn a_full_server_is_drained_while_producers_are_refused() {
-    let mut rig = Rig::start(RedisServer::builder()).await;
+    let mut pipeline = Pipeline::on(RedisServer::builder().start().await);
+    // Without a hard cap, which would answer 429 before the server itself refuses.
+    pipeline.set("ORDERFLOW__RETENTION__POLICY", "maxlen");
+    let mut rig = Rig::on(pipeline).await;
     let [_, notifications, analytics, _] = &rig.services;
     for worker in [notifications, analytics] {
         worker.freeze().await;

@@ -38,9 +38,11 @@ async fn run(context: Context) -> anyhow::Result<()> {
     let failures = Failures::register(&context.registry)?;
     let leadership = Leadership::new(&redis, &context, failures.sharing_counter())?;
     let rounds = Rounds::new(&redis, &context, metrics, failures)?;
+    // On the heap: the state of a whole round is large for a stack.
+    let serving = Box::pin(leadership.serve(rounds, &context.shutdown));
     redis
         .watched(&context, async {
-            leadership.serve(rounds, &context.shutdown).await;
+            serving.await;
             Ok(())
         })
         .await
