@@ -1,5 +1,7 @@
 //! The projection's keys and fields: written by `projection`, read by `queries`, named here alone.
 
+/// What the names of all keys of the projection begin with, and of no others.
+pub(crate) const PREFIX: &str = "analytics:";
 /// Hash: `<type>:n` and `<type>:c`, events and cents of all time.
 pub(crate) const TOTALS: &str = "analytics:totals";
 /// Hash: `<date>:<type>:n` and `<date>:<type>:c`, kept for ever.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use order_events::EventTypes;
 use projection::OrderProjection;
-use queries::Queries;
+use queries::Source;
 use service_kit::{Context, Redis, Service, ops, service_main, worker};
 use stream_core::EventStream;
 
@@ -36,8 +36,7 @@ async fn run(context: Context) -> anyhow::Result<()> {
 
     // A connection of their own: a slow query delays no claim, lease or commit.
     let stream = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
-    let queries = Queries::new(stream, &types);
-    let router = api::router(queries, settings.query_deadline);
+    let router = api::router(Source::new(stream, &types), settings.query_deadline);
     let projection = OrderProjection::new(types, settings);
     let runtime = worker::settings(&context.settings, settings.ops_listen);
     let worker = worker::build(&context, &redis, GROUP, runtime)?;

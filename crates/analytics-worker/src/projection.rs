@@ -61,6 +61,10 @@ impl Projection for OrderProjection {
         self.add_to_order(effects, delivery, &event, counted_as);
         Ok(())
     }
+
+    fn key_prefixes(&self) -> &[&str] {
+        &[keys::PREFIX]
+    }
 }
 
 impl OrderProjection {

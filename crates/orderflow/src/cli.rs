@@ -11,7 +11,8 @@ use crate::{dlq, produce, tools, up};
 Settings come from built-in defaults < --config FILE < environment (REDIS_URL, ORDERFLOW__SECTION__KEY) < flags.
 Where none of them names Redis, a server that `orderflow up` runs from this directory is used.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration; `produce` and `dlq` have more, see their --help.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration; `produce`, `dlq` and
+`analytics rebuild` have more, see their --help.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Doctor(tools::doctor::Args),
     /// Look at a group's dead letters, send them back to it, or purge them
     Dlq(Box<dlq::Args>),
+    /// Show what analytics-worker has counted, or have it counted anew
+    Analytics(tools::analytics::Args),
 }
 
 #[cfg(test)]

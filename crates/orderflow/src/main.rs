@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             Command::Pending(args) => tools::pending::run(args).await,
             Command::Doctor(args) => tools::doctor::run(args).await,
             Command::Dlq(args) => dlq::run(*args).await,
+            Command::Analytics(args) => tools::analytics::run(args).await,
         }
     });
     // A thread that waits for standard input must not hold up the end.

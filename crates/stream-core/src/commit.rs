@@ -2,84 +2,14 @@
 
 use std::collections::HashMap;
 
-use redis::{FromRedisValue, ParsingError, Value};
+use redis::{FromRedisValue, ParsingError, ScriptInvocation, Value};
 
 use crate::{
     Error, EventStream, StreamId, StreamKey,
+    effects::{Effects, Kind},
     reply::{take_array, take_int, take_string},
     scripts,
 };
-
-/// What a projection may write: a closed set, so that everything that can fail is checked beforehand.
-///
-/// Keys are named by suffix and live in the stream's slot ([`StreamKey::with_suffix`]). Numbers are whole
-/// and stay below 2^53, the last one that ZSET scores hold exactly; an entry that would pass it is
-/// dead-lettered.
-#[derive(Debug)]
-pub struct Effects<'a>(&'a mut CommitBatch);
-
-impl Effects<'_> {
-    /// Adds `by` to a field of a hash (HINCRBY). Summed over the batch.
-    pub fn hash_increment(&mut self, key: &str, field: &str, by: i64) {
-        self.0.push(Kind::HashIncrement, key, field, None, by);
-    }
-
-    /// Adds `by` to a member's score (ZINCRBY). Summed over the batch; 0 makes the member exist.
-    pub fn sorted_set_increment(&mut self, key: &str, member: &str, by: i64) {
-        self.0.push(Kind::SortedSetIncrement, key, member, None, by);
-    }
-
-    /// Raises a member's score to `score` if it is lower or absent (ZADD GT).
-    pub fn sorted_set_max(&mut self, key: &str, member: &str, score: i64) {
-        self.0.push(Kind::SortedSetMax, key, member, None, score);
-    }
-
-    /// Adds a member and keeps the `keep` members of the highest scores (ZADD, ZREMRANGEBYRANK).
-    pub fn sorted_set_keep(&mut self, key: &str, member: &str, score: i64, keep: u32) {
-        self.0.push(Kind::SortedSetKeep, key, member, Some((keep.to_string(), String::new())), score);
-    }
-
-    /// Sets a field of a hash unless it exists (HSETNX), and where it did not, adds 1 to `counter_field` of
-    /// the hash `counter`: counts things once that several entries tell of.
-    pub fn count_first(&mut self, key: &str, field: &str, value: i64, counter: &str, counter_field: &str) {
-        let counter = self.0.key_index(counter).to_string();
-        self.0.push(Kind::CountFirst, key, field, Some((counter, counter_field.to_owned())), value);
-    }
-
-    /// Lets a key expire `after` from this commit on (PEXPIRE), once everything has been written.
-    pub fn expire(&mut self, key: &str, after: std::time::Duration) {
-        // Beyond this PEXPIRE would fail, and only after the first writes.
-        let millis = after.as_millis().min(EXPIRE_MS_MAX).to_string();
-        self.0.push(Kind::Expire, key, "", Some((millis, String::new())), 0);
-    }
-}
-
-/// The longest time to live of a key: 2^53 ms, some 285,000 years.
-const EXPIRE_MS_MAX: u128 = 1 << 53;
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    HashIncrement,
-    SortedSetIncrement,
-    SortedSetMax,
-    SortedSetKeep,
-    CountFirst,
-    Expire,
-}
-
-impl Kind {
-    /// The kind as `commit.lua` knows it.
-    const fn code(self) -> &'static str {
-        match self {
-            Self::HashIncrement => "hincr",
-            Self::SortedSetIncrement => "zincr",
-            Self::SortedSetMax => "zmax",
-            Self::SortedSetKeep => "zkeep",
-            Self::CountFirst => "hfirst",
-            Self::Expire => "expire",
-        }
-    }
-}
 
 /// What is written to: entries of a batch share targets, so that the script sums before it writes.
 #[derive(Debug)]
@@ -92,14 +22,18 @@ struct Target {
 
 #[derive(Debug)]
 struct CommitEntry {
+    /// The ID in the stream that it is acked in.
+    row: StreamId,
+    /// The ID that it was appended under first: what counts once.
     id: StreamId,
-    effects: Vec<(usize, i64)>,
+    /// `None` if the projection has rejected it.
+    effects: Option<Vec<(usize, i64)>>,
 }
 
 /// Entries and their effects, to be applied in one step.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct CommitBatch {
-    stream: StreamKey,
+    /// Suffixes of the keys that effects write.
     keys: Vec<String>,
     key_indexes: HashMap<String, usize>,
     targets: Vec<Target>,
@@ -107,45 +41,72 @@ pub(crate) struct CommitBatch {
     entries: Vec<CommitEntry>,
     /// Effects of the entry being added.
     current: Vec<(usize, i64)>,
+    /// A name that it has no right to.
+    reserved: Option<String>,
     /// Reused to look targets up without allocating.
     scratch: String,
 }
 
+/// Why an entry was not added to a batch.
+#[derive(Debug)]
+pub(crate) enum NotAdded<E> {
+    /// The projection says that it cannot be understood.
+    Rejected(E),
+    /// The projection names a key of the pipeline's own.
+    ReservedKey(String),
+}
+
 impl CommitBatch {
-    pub(crate) fn new(stream: StreamKey) -> Self {
-        Self {
-            stream,
-            keys: Vec::new(),
-            key_indexes: HashMap::new(),
-            targets: Vec::new(),
-            target_indexes: HashMap::new(),
-            entries: Vec::new(),
-            current: Vec::new(),
-            scratch: String::new(),
-        }
+    pub(crate) fn new() -> Self {
+        Self::default()
     }
 
-    /// Adds an entry with the effects that `fill` states; if it fails, nothing is added.
+    /// Adds an entry with the effects that `fill` states; if it fails, nothing is added. `row` is the entry's ID in the
+    /// stream where it is to be acked, `id` its original one: they differ in a redrive stream.
     pub(crate) fn add<E>(
         &mut self,
+        row: StreamId,
         id: StreamId,
         fill: impl FnOnce(&mut Effects<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<(), NotAdded<E>> {
         self.current.clear();
-        fill(&mut Effects(self))?;
-        let effects = std::mem::take(&mut self.current);
-        self.entries.push(CommitEntry { id, effects });
+        fill(&mut Effects(self)).map_err(NotAdded::Rejected)?;
+        if let Some(key) = self.reserved.take() {
+            return Err(NotAdded::ReservedKey(key));
+        }
+        let effects = Some(std::mem::take(&mut self.current));
+        self.entries.push(CommitEntry { row, id, effects });
         Ok(())
+    }
+
+    /// Adds an entry that the projection has rejected: acked if it was applied before, else left for the dead letters.
+    pub(crate) fn add_rejected(&mut self, row: StreamId, id: StreamId) {
+        self.entries.push(CommitEntry { row, id, effects: None });
     }
 
     /// Forgets what an interrupted [`add`](Self::add) has stated.
     pub(crate) fn discard_unfinished(&mut self) {
         self.current.clear();
+        self.reserved = None;
     }
 
-    fn push(&mut self, kind: Kind, key: &str, field: &str, extra: Option<(String, String)>, value: i64) {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        kind: Kind,
+        key: &str,
+        field: &str,
+        extra: Option<(String, String)>,
+        value: i64,
+    ) {
         use std::fmt::Write as _;
         let key = self.key_index(key);
+        if self.reserved.is_some() {
+            return;
+        }
         self.scratch.clear();
         // Writing to a String cannot fail.
         let _ = write!(self.scratch, "{}\0{key}\0{field}", kind.code());
@@ -162,61 +123,131 @@ impl CommitBatch {
         self.current.push((target, value));
     }
 
-    /// The place of a key among the script's KEYS, counted from 1, after the three of the stream itself.
-    fn key_index(&mut self, suffix: &str) -> usize {
+    /// The place of a key among those that effects write, counted from 1.
+    pub(crate) fn key_index(&mut self, suffix: &str) -> usize {
         if let Some(&index) = self.key_indexes.get(suffix) {
             return index;
         }
-        self.keys.push(self.stream.with_suffix(suffix));
-        let index = self.keys.len() + 3;
+        if StreamKey::is_reserved_suffix(suffix) {
+            // Not a key of the batch: the entry that names it is not added, and nothing is written there.
+            self.reserved = Some(suffix.to_owned());
+            return 1;
+        }
+        self.keys.push(suffix.to_owned());
+        let index = self.keys.len();
         self.key_indexes.insert(suffix.to_owned(), index);
         index
     }
+
+    /// Passes the keys of one generation to a script.
+    pub(crate) fn pass_keys(
+        &self,
+        script: &mut ScriptInvocation<'_>,
+        stream: &StreamKey,
+        group: &str,
+        generation: u64,
+    ) {
+        for suffix in &self.keys {
+            script.key(stream.generation(group, generation, suffix));
+        }
+    }
+
+    /// Passes the batch to a script as `effects.lua` reads it.
+    pub(crate) fn pass(&self, script: &mut ScriptInvocation<'_>, generations: usize, redrive: bool) {
+        script.arg(generations).arg(self.keys.len()).arg(self.targets.len()).arg(self.entries.len());
+        for target in &self.targets {
+            let (a, b) = target.extra.as_ref().map_or(("", ""), |(a, b)| (a, b));
+            script.arg(target.kind.code()).arg(target.key).arg(&target.field).arg(a).arg(b);
+        }
+        for entry in &self.entries {
+            script.arg(entry.id);
+            if redrive {
+                script.arg(entry.row);
+            }
+            let Some(effects) = &entry.effects else {
+                script.arg(-1);
+                continue;
+            };
+            script.arg(effects.len());
+            for (target, value) in effects {
+                script.arg(target).arg(value);
+            }
+        }
+    }
+}
+
+/// Which generations of a projection commits go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Generations {
+    /// Rises whenever the others change.
+    pub(crate) epoch: u64,
+    /// The one that readers see.
+    pub(crate) live: u64,
+    /// The one that is being built.
+    pub(crate) next: Option<u64>,
 }
 
 /// What became of a commit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Committed {
-    /// Applied and acked, but for these entries (by place), which were not pending any more or had been
-    /// applied before.
-    Applied { not_pending: Vec<usize> },
+    /// Applied and acked, but for these entries.
+    Applied {
+        /// By place: not pending any more, or applied before.
+        not_pending: Vec<usize>,
+        /// By place: rejected by the projection, and not settled before. They are still pending.
+        rejected: Vec<usize>,
+    },
     /// A number would have passed 2^53; nothing was written.
     Overflow(String),
+    /// The projection has other generations by now; nothing was written.
+    Moved(Generations),
 }
 
 impl FromRedisValue for Committed {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut items = take_array(value)?.into_iter();
-        let word = take_string(items.next().unwrap_or_default())?;
-        let detail = items.next().unwrap_or_default();
-        if word == "overflow" {
-            return Ok(Self::Overflow(take_string(detail)?));
+        let mut next = || items.next().unwrap_or_default();
+        let word = take_string(next())?;
+        let places = |value| -> Result<Vec<usize>, ParsingError> {
+            take_array(value)?.into_iter().map(|at| take_int(at).map(|at| at as usize)).collect()
+        };
+        match word.as_str() {
+            "overflow" => Ok(Self::Overflow(take_string(next())?)),
+            "moved" => {
+                let (epoch, live) = (take_int(next())?.unsigned_abs(), take_int(next())?.unsigned_abs());
+                let building = take_string(next())?.parse().ok();
+                Ok(Self::Moved(Generations { epoch, live, next: building }))
+            }
+            _ => Ok(Self::Applied { not_pending: places(next())?, rejected: places(next())? }),
         }
-        let not_pending = take_array(detail)?.into_iter().map(|at| take_int(at).map(|at| at as usize));
-        Ok(Self::Applied { not_pending: not_pending.collect::<Result<_, _>>()? })
     }
 }
 
 impl EventStream {
-    /// Applies a batch: for each entry, its effects if and only if its ack took it from the pending list.
-    pub(crate) async fn commit(&self, group: &str, batch: &CommitBatch) -> Result<Committed, Error> {
-        if batch.entries.is_empty() {
-            return Ok(Committed::Applied { not_pending: Vec::new() });
+    /// Applies a batch: for each entry, its effects if and only if its ack took it from the pending list and it was not
+    /// applied before. Nothing is written unless `generations` are those of the projection now.
+    pub(crate) async fn commit(
+        &self,
+        group: &str,
+        batch: &CommitBatch,
+        generations: Generations,
+    ) -> Result<Committed, Error> {
+        if batch.is_empty() {
+            return Ok(Committed::Applied { not_pending: Vec::new(), rejected: Vec::new() });
         }
+        let key = self.key();
         let mut script = scripts::COMMIT.prepare_invoke();
-        script.key(self.key().as_str()).key(self.key().position(group)).key(self.key().applied(group));
-        script.key(&batch.keys);
-        script.arg(group).arg(batch.targets.len()).arg(batch.entries.len());
-        for target in &batch.targets {
-            let (a, b) = target.extra.as_ref().map_or(("", ""), |(a, b)| (a, b));
-            script.arg(target.kind.code()).arg(target.key).arg(&target.field).arg(a).arg(b);
+        script.key(key.as_str()).key(key.position(group)).key(key.applied(group)).key(key.projection(group));
+        script.key(key.redriven(group)).key(key.rebuild_left_out(group));
+        let all = [Some(generations.live), generations.next];
+        for generation in all.iter().flatten() {
+            batch.pass_keys(&mut script, key, group, *generation);
         }
-        for entry in &batch.entries {
-            script.arg(entry.id).arg(entry.effects.len());
-            for (target, value) in &entry.effects {
-                script.arg(target).arg(value);
-            }
-        }
+        script.arg(group).arg(generations.epoch).arg(if key.is_redrive() { "1" } else { "" });
+        batch.pass(&mut script, all.iter().flatten().count(), key.is_redrive());
         self.connection().invoke("commit", &script).await
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -97,6 +97,77 @@ impl StreamKey {
         self.with_suffix(&format!("pos:{group}:applied"))
     }
 
+    /// Entries that a redrive applied to the group's projection, or that were applied in spite of a dead letter: a sorted
+    /// set of original IDs by the time of it, kept for 90 days and for a million entries.
+    pub(crate) fn redriven(&self, group: &str) -> String {
+        self.with_suffix(&format!("pos:{group}:redriven"))
+    }
+
+    /// The entries above the group's position of which dead letters tell: a sorted set of their IDs.
+    pub(crate) fn dead_above_position(&self, group: &str) -> String {
+        self.with_suffix(&format!("pos:{group}:dead"))
+    }
+
+    /// How far the dead letters have been looked through for those above the position: a hash of two stream IDs.
+    pub(crate) fn dead_letters_noted(&self, group: &str) -> String {
+        self.with_suffix(&format!("pos:{group}:noted"))
+    }
+
+    /// The state of a group's projection, its generations and its rebuild: a hash.
+    pub fn projection(&self, group: &str) -> String {
+        self.with_suffix(&format!("projection:{group}"))
+    }
+
+    /// What had been applied above the position when the rebuild of a projection began: a sorted set of stream IDs.
+    pub(crate) fn rebuild_applied(&self, group: &str) -> String {
+        self.with_suffix(&format!("projection:{group}:applied"))
+    }
+
+    /// What the replay of a rebuild leaves out, dead letters: a set of stream IDs.
+    pub(crate) fn rebuild_left_out(&self, group: &str) -> String {
+        self.with_suffix(&format!("projection:{group}:left-out"))
+    }
+
+    /// The lease of the one process that rebuilds a projection: a string with a TTL.
+    pub fn rebuild_lease(&self, group: &str) -> String {
+        self.with_suffix(&format!("lease:rebuild:{group}"))
+    }
+
+    /// Who holds retention back: a hash, by the name of the holder `<id> <until, Unix ms>`. Until then no entry above
+    /// that ID may be trimmed. A rebuild holds as `rebuild:<group>`.
+    pub fn retention_holds(&self) -> String {
+        self.with_suffix("retention:holds")
+    }
+
+    /// The key `suffix` of a projection, in one of its generations: the first one has the names that the projection
+    /// gives, one that was rebuilt has them behind `gen:<group>:<generation>:`.
+    pub fn generation(&self, group: &str, generation: u64, suffix: &str) -> String {
+        if generation == 0 {
+            self.with_suffix(suffix)
+        } else {
+            self.with_suffix(&format!("gen:{group}:{generation}:{suffix}"))
+        }
+    }
+
+    /// Whether a suffix names keys of this library or of the pipeline around it: a projection may not write there.
+    pub fn is_reserved_suffix(suffix: &str) -> bool {
+        const RESERVED: [&str; 12] = [
+            "dlq:",
+            "dlq_dropped:",
+            "redrive:",
+            "pos:",
+            "idem:",
+            "lease:",
+            "retention:",
+            "projection:",
+            "gen:",
+            "notified:",
+            "probe:",
+            "workers:",
+        ];
+        suffix == "workers" || RESERVED.iter().any(|reserved| suffix.starts_with(reserved))
+    }
+
     /// The lease that reserves a consumer's name: a string with a TTL.
     pub fn consumer_lease(&self, group: &str, consumer: &str) -> String {
         self.with_suffix(&format!("lease:consumer:{group}:{consumer}"))

@@ -5,6 +5,7 @@ mod backoff;
 mod capabilities;
 mod commit;
 mod connection;
+mod effects;
 mod entry;
 mod error;
 mod id;
@@ -12,6 +13,7 @@ mod key;
 mod lease;
 mod memory;
 mod projected;
+mod rebuild;
 mod reply;
 mod scripts;
 mod server;
@@ -20,12 +22,15 @@ mod worker;
 
 pub use capabilities::{Availability, Capabilities, Capability};
 pub use connection::{BlockingConnection, ConnectSettings, Connection, Connector, ConnectorError};
+pub use effects::Effects;
 pub use entry::{Entry, Fields};
 pub use error::{Error, ErrorKind};
 pub use id::{ParseStreamIdError, StreamId};
 pub use key::{StreamKey, StreamKeyError};
 pub use lease::{Holder, Lease, NameError, NameLease, Take};
 pub use memory::MemoryUse;
+pub use projected::Projected;
+pub use rebuild::{RebuildPhase, RebuildRequest, RebuildStatus};
 pub use server::{Persistence, ServerInfo, ServerVersion};
 pub use stream::{
     AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed,
@@ -36,6 +41,6 @@ pub use stream::{
     StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use worker::{
-    Delivery, DrainReport, Effects, Handler, Outcome, Projection, Rejection, Worker, WorkerError,
-    WorkerHealth, WorkerMetrics, WorkerSettings,
+    Delivery, DrainReport, Handler, Outcome, Projection, Rejection, Worker, WorkerError, WorkerHealth,
+    WorkerMetrics, WorkerSettings,
 };

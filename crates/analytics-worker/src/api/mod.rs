@@ -18,14 +18,14 @@ use serde_json::{Value, json};
 use service_kit::{Problem, problem};
 use stream_core::{Error, ErrorKind};
 
-use crate::queries::Queries;
+use crate::queries::Source;
 
 /// How often failed queries are logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 struct Api {
-    queries: Queries,
+    source: Source,
     deadline: Duration,
     /// When a failed query was logged last: clients may ask a thousand times a second.
     logged: Arc<Mutex<Option<Instant>>>,
@@ -42,7 +42,7 @@ impl Api {
 }
 
 /// The routes, each answered within `deadline`.
-pub(crate) fn router(queries: Queries, deadline: Duration) -> Router {
+pub(crate) fn router(source: Source, deadline: Duration) -> Router {
     Router::new()
         .route("/v1/analytics/summary", get(summary))
         .route("/v1/analytics/customers/top", get(top_customers))
@@ -50,7 +50,7 @@ pub(crate) fn router(queries: Queries, deadline: Duration) -> Router {
         .route("/v1/analytics/orders/{order_id}", get(order))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .with_state(Api { queries, deadline, logged: Arc::default() })
+        .with_state(Api { source, deadline, logged: Arc::default() })
 }
 
 type Answer = Result<Json<Value>, Problem>;
@@ -58,9 +58,10 @@ type Answer = Result<Json<Value>, Problem>;
 async fn summary(State(api): State<Api>, uri: Uri) -> Answer {
     let window_ms = params::window_ms(&uri)?;
     let summary = || async {
+        let queries = api.source.queries().await?;
         match window_ms {
-            Some(window_ms) => api.queries.summary_of_window(params::now_ms(), window_ms).await,
-            None => api.queries.summary().await,
+            Some(window_ms) => queries.summary_of_window(params::now_ms(), window_ms).await,
+            None => queries.summary().await,
         }
     };
     answer(&api, summary).await.map(Json)
@@ -68,12 +69,12 @@ async fn summary(State(api): State<Api>, uri: Uri) -> Answer {
 
 async fn top_customers(State(api): State<Api>, uri: Uri) -> Answer {
     let count = params::top_count(&uri)?;
-    answer(&api, || api.queries.top_customers(count)).await.map(Json)
+    answer(&api, || async { api.source.queries().await?.top_customers(count).await }).await.map(Json)
 }
 
 async fn timeseries(State(api): State<Api>, uri: Uri) -> Answer {
-    let (metric, query) = series::read(&uri, api.queries.types())?;
-    let points = answer(&api, || api.queries.series(&query)).await?;
+    let (metric, query) = series::read(&uri, api.source.types())?;
+    let points = answer(&api, || async { api.source.queries().await?.series(&query).await }).await?;
     let step_ms = query.step_minutes * crate::calendar::MINUTE_MS;
     Ok(Json(json!({ "metric": metric, "step_ms": step_ms, "points": points })))
 }
@@ -82,7 +83,8 @@ async fn order(State(api): State<Api>, path: Result<Path<String>, PathRejection>
     let order_id = params::order_id(&uri, path)?;
     let unknown =
         "no event of this order was counted, or its last one is longer ago than analytics.order_ttl";
-    answer(&api, || api.queries.order(&order_id)).await?.map(Json).ok_or_else(|| {
+    let found = answer(&api, || async { api.source.queries().await?.order(&order_id).await }).await?;
+    found.map(Json).ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "/problems/unknown-order", "Unknown order").detail(unknown)
     })
 }

@@ -39,7 +39,7 @@ impl Queries {
         let fields: Vec<String> = days.map(field).collect();
         let mut values = Vec::with_capacity(fields.len());
         for chunk in fields.chunks(FIELDS_MAX) {
-            values.append(&mut self.stream.projected_fields(keys::DAYS, chunk).await?);
+            values.append(&mut self.figures.fields(keys::DAYS, chunk).await?);
         }
         Ok(values)
     }
@@ -47,7 +47,7 @@ impl Queries {
     /// The events of each of the days, by the permanent totals.
     pub(super) async fn day_counts(&self, days: RangeInclusive<i64>) -> Result<Vec<i64>, Error> {
         let mut counts: Vec<i64> = days.clone().map(|_| 0).collect();
-        for name in &self.types {
+        for name in self.types.iter() {
             let of_type = self.day_values(days.clone(), name, Measure::Count).await?;
             counts.iter_mut().zip(of_type).for_each(|(count, more)| *count += more);
         }
@@ -64,7 +64,7 @@ impl Queries {
     ) -> Result<Option<Vec<MinuteValue>>, Error> {
         let date = date_of_minute(day * DAY_MINUTES).filter(|_| counted > 0);
         let Some(date) = date else { return Ok(Some(Vec::new())) };
-        let hash = self.stream.projected_hash(&keys::minutes(&date.to_string())).await?;
+        let hash = self.figures.hash(&keys::minutes(&date.to_string())).await?;
         let values: Vec<MinuteValue> = hash
             .iter()
             .filter_map(|(field, value)| {

@@ -23,11 +23,11 @@ impl Queries {
     /// What is known of an order; `None` if nothing is (any more).
     pub(crate) async fn order(&self, order_id: &str) -> Result<Option<Value>, Error> {
         let seen: BTreeMap<String, i64> =
-            self.stream.projected_hash(&keys::order(order_id)).await?.into_iter().collect();
+            self.figures.hash(&keys::order(order_id)).await?.into_iter().collect();
         if seen.is_empty() {
             return Ok(None);
         }
-        let newest = self.stream.projected_top(&keys::history(order_id), HISTORY_SHOWN_MAX).await?;
+        let newest = self.figures.top(&keys::history(order_id), HISTORY_SHOWN_MAX).await?;
         let history: Vec<Value> =
             newest.iter().rev().filter_map(|(event, _)| serde_json::from_str(event).ok()).collect();
         let customer = history.last().map_or(Value::Null, |event| event["customer"].clone());

@@ -105,7 +105,7 @@ impl Queries {
     async fn points_of_days(&self, query: &SeriesQuery) -> Result<Points, Error> {
         let mut points = query.empty();
         let days = days_of(&query.minutes());
-        for name in &self.types {
+        for name in self.types.iter() {
             for measure in Measure::BOTH.into_iter().filter(|measure| query.metric.includes(name, *measure)) {
                 let values = self.day_values(days.clone(), name, measure).await?;
                 for (day, value) in days.clone().zip(values) {

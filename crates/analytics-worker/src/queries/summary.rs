@@ -20,10 +20,10 @@ impl Queries {
             .iter()
             .flat_map(|name| Measure::BOTH.map(|measure| keys::total_field(name, measure)))
             .collect();
-        let values = self.stream.projected_fields(keys::TOTALS, &fields).await?;
+        let values = self.figures.fields(keys::TOTALS, &fields).await?;
         let pairs = values.chunks_exact(2).map(|pair| (pair[0], pair[1]));
         let sums: Sums = self.types.iter().cloned().zip(pairs).collect();
-        let customers = self.stream.projected_count(keys::CUSTOMERS, i64::MIN..=i64::MAX).await?;
+        let customers = self.figures.count(keys::CUSTOMERS, i64::MIN..=i64::MAX).await?;
         let funnel = self.funnel().await?;
         let paid_orders = funnel.get(PAID).copied().unwrap_or(0);
 
@@ -36,7 +36,7 @@ impl Queries {
 
     /// Customers by revenue, the highest first.
     pub(crate) async fn top_customers(&self, count: usize) -> Result<Value, Error> {
-        let top = self.stream.projected_top(keys::CUSTOMERS, count).await?;
+        let top = self.figures.top(keys::CUSTOMERS, count).await?;
         let rows = top
             .into_iter()
             .map(|(customer, cents)| json!({ "customer": customer, "revenue": format_cents(cents) }));
@@ -45,7 +45,7 @@ impl Queries {
 
     /// For each type the number of orders that have had such an event.
     async fn funnel(&self) -> Result<BTreeMap<String, i64>, Error> {
-        let counts = self.stream.projected_fields(keys::FUNNEL, &self.types).await?;
+        let counts = self.figures.fields(keys::FUNNEL, &self.types).await?;
         Ok(self.types.iter().cloned().zip(counts).collect())
     }
 }

@@ -27,7 +27,7 @@ impl Queries {
         let sums = self.sums_of(&window).await?;
         // The minute of now is whole, as in the sums.
         let until_ms = (window.end() + 1) * MINUTE_MS - 1;
-        let customers = self.stream.projected_count(keys::LAST_SEEN, from_ms..=until_ms).await?;
+        let customers = self.figures.count(keys::LAST_SEEN, from_ms..=until_ms).await?;
 
         let mut summary = match &sums {
             Some(sums) => describe(sums, customers),
@@ -54,7 +54,7 @@ impl Queries {
                 }
             }
         }
-        for name in &self.types {
+        for name in self.types.iter() {
             for measure in Measure::BOTH {
                 let values = self.day_values(days.clone(), name, measure).await?;
                 for (_, value) in days.clone().zip(values).filter(|(day, _)| is_whole(*day, window)) {

@@ -13,6 +13,7 @@ fn help_lists_every_subcommand_and_the_exit_codes() {
         "  pending ",
         "  doctor ",
         "  dlq ",
+        "  analytics ",
         "Exit codes: 0 done, 1 failed",
     ] {
         assert!(help.contains(line), "{line:?} in:\n{help}");
@@ -23,7 +24,7 @@ fn help_lists_every_subcommand_and_the_exit_codes() {
 fn each_help_names_its_flags() {
     let filters: &[&str] =
         &["--type", "--order-id", "--reason", "--entry", "--since", "--until", "older-than"];
-    let expected: [(&str, &[&str]); 14] = [
+    let expected: [(&str, &[&str]); 15] = [
         (
             "up",
             &[
@@ -66,6 +67,7 @@ fn each_help_names_its_flags() {
             &["[IDS]", "--all", "--rate", "--dry-run", "--yes", "  3    some of the IDs were not there"],
         ),
         ("dlq purge", filters),
+        ("analytics", &["summary", "rebuild"]),
         ("pending", &["<GROUP>", "--consumer", "--min-idle", "--count", "[default: 50]", "--json"]),
     ];
     for (subcommand, words) in expected {
@@ -78,8 +80,18 @@ fn each_help_names_its_flags() {
 }
 
 #[test]
+fn the_help_of_a_rebuild_says_what_it_does_and_how_it_ends() {
+    let help = orderflow(&["analytics", "rebuild", "--help"]).success();
+    for word in
+        ["--accept-loss", "--abort", "--json", "stopping the command does not stop", "  3   refused: events"]
+    {
+        assert!(help.contains(word), "{word:?} in:\n{help}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_exit_2() {
-    let wrong: [&[&str]; 16] = [
+    let wrong: [&[&str]; 18] = [
         &[],
         &["nonsense"],
         &["produce"],
@@ -96,6 +108,8 @@ fn wrong_usage_is_exit_2() {
         &["dlq", "redrive", "g"],
         &["dlq", "redrive", "g", "5-1", "--all"],
         &["dlq", "purge", "g", "--all", "--reason", "poison"],
+        &["analytics"],
+        &["analytics", "rebuild", "--abort", "--accept-loss"],
     ];
     for args in wrong {
         let stderr = orderflow(args).failure(2);

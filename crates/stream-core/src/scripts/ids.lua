@@ -14,3 +14,10 @@ local function recorded_position(key)
   if string.match(text, '^%d+-%d+$') then return text end
   return nil, redis.error_reply('WRONGTYPE the position ' .. key .. ' is not a stream ID; delete it, or set it to one')
 end
+
+-- The entry that a dead letter (`_dl_id`) or an entry of a redrive stream (`_redrive_of`) tells of, or nil.
+local function original_id(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return string.match(fields[i + 1], '^%d+%-%d+$') end
+  end
+end

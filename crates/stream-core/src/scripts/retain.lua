@@ -2,10 +2,11 @@
 -- created in between would otherwise lose entries. A required group is waited for however long; every other
 -- one until it has been silent for so long. A group is silent while there is something that it has not read or
 -- not acked, its last-delivered ID stays, and none of its consumers holds its name. Trims a node at a time: a call is short.
--- KEYS: stream, reaper lease, state of the groups, losses of the groups, name leases of consumers…
+-- Whoever holds retention back (a rebuild) is waited for until its hold ends.
+-- KEYS: stream, reaper lease, state of the groups, losses of the groups, holds, name leases of consumers…
 -- ARGV: lease value, 'trim' or 'look' (which writes nothing and needs no lease), 'guarded' or 'age', cutoff id,
 --       stale after ms, number of required groups, required groups…, the group of each name lease…
--- Reply: {'fenced'}, else the number trimmed, the id that might be trimmed to, the group that keeps older entries or '',
+-- Reply: {'fenced'}, else the number trimmed, the id that might be trimmed to, the group or the hold that keeps older entries or '',
 --        and for each group: name, standing, silent ms, oldest entry that it needs or '', entries lost to it
 local UNSEEN_MS_MAX = 60000 -- longer than it takes until another reaper is the active one
 
@@ -18,11 +19,14 @@ if wrong then return wrong end
 local lost
 lost, wrong = read_hash(lost_key)
 if wrong then return wrong end
+local holds
+holds, wrong = read_hash(KEYS[5])
+if wrong then return wrong end
 
 local alive, required, present = {}, {}, {}
 for i = 1, required_count do required[ARGV[6 + i]] = true end
-for i = 5, #KEYS do
-  local group = ARGV[6 + required_count + i - 4]
+for i = 6, #KEYS do
+  local group = ARGV[6 + required_count + i - 5]
   if not alive[group] and redis.call('EXISTS', KEYS[i]) == 1 then alive[group] = true end
 end
 
@@ -63,6 +67,13 @@ for i = 1, guarded and required_count or 0 do
   if not present[name] and limit ~= '0-0' then
     limit = '0-0'
     holder = first and id_less(first, cutoff) and name or ''
+  end
+end
+
+for name, hold in pairs(holds) do
+  local after, till = string.match(hold, '^(%d+%-%d+) (%d+)$')
+  if after and tonumber(till) > now and id_less(after, limit) then
+    limit, holder = after, first and id_less(first, cutoff) and name or ''
   end
 end
 

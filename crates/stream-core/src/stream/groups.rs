@@ -51,6 +51,21 @@ impl FromRedisValue for MaybeId {
     }
 }
 
+/// The recorded position, and whether dead letters are left to be noted before it can rise.
+struct PositionStep {
+    recorded: StreamId,
+    more: bool,
+}
+
+impl FromRedisValue for PositionStep {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let [recorded, more] = take_tuple(value)?;
+        Ok(Self { recorded: take_id(recorded)?, more: take_int(more)? == 1 })
+    }
+}
+
+/// Pages of 1,000 dead letters noted by one recording of a position; what is left is for the next one.
+const LETTER_PAGES_MAX: usize = 50;
 /// Rows moved by one step of a handover: short enough not to hold the server up.
 const HANDOVER_PAGE: usize = 500;
 /// Steps of one handover: two million rows, far beyond any pending list in order.
@@ -97,10 +112,23 @@ impl EventStream {
     /// Records the group's low watermark, the ID up to which every entry is settled, for
     /// [`restore_group`](Self::restore_group). It only ever rises. Returns the recorded position.
     pub async fn record_position(&self, group: &str) -> Result<StreamId, Error> {
-        let mut script = scripts::RECORD_POSITION.prepare_invoke();
-        script.key(self.key.as_str()).key(self.key.position(group)).key(self.key.applied(group)).arg(group);
-        let recorded: MaybeId = self.connection.invoke("record position", &script).await?;
-        Ok(recorded.0.unwrap_or(StreamId::MIN))
+        let key = &self.key;
+        let mut recorded = StreamId::MIN;
+        for _ in 0..LETTER_PAGES_MAX {
+            let mut script = scripts::RECORD_POSITION.prepare_invoke();
+            script.key(key.as_str()).key(key.position(group)).key(key.applied(group));
+            script.key(key.dead_letters(group)).key(key.redrive(group).as_str());
+            script
+                .key(key.dead_above_position(group))
+                .key(key.redriven(group))
+                .key(key.dead_letters_noted(group));
+            let step: PositionStep = self.connection.invoke("record position", script.arg(group)).await?;
+            recorded = step.recorded;
+            if !step.more {
+                break;
+            }
+        }
+        Ok(recorded)
     }
 
     /// Lists a consumer before its first delivery (XGROUP CREATECONSUMER). On a full server, which refuses that, its

@@ -60,7 +60,7 @@ pub struct Retained {
     pub removed: u64,
     /// Everything before this ID could go.
     pub limit: StreamId,
-    /// The group that needs older entries than the age alone would keep.
+    /// The group that needs older entries than the age alone would keep, or the hold of a rebuild (`rebuild:<group>`).
     pub held_by: Option<String>,
     /// Every group of the stream.
     pub groups: Vec<GroupRetention>,
@@ -159,7 +159,10 @@ impl EventStream {
     ) {
         let policy = if rule.guarded { "guarded" } else { "age" };
         script.key(self.key.as_str()).key(self.key.reaper_lease());
-        script.key(self.key.retention_groups()).key(self.key.retention_lost());
+        script
+            .key(self.key.retention_groups())
+            .key(self.key.retention_lost())
+            .key(self.key.retention_holds());
         script.arg(lease_value).arg(mode).arg(policy).arg(rule.cutoff);
         script.arg(rule.stale_after.as_millis() as u64).arg(rule.required.len()).arg(&rule.required);
         for consumer in registered.iter().filter(|consumer| !rule.required.contains(&consumer.group)) {

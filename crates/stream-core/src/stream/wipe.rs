@@ -7,7 +7,7 @@ use crate::Error;
 
 /// How the name of a derived key goes on. Anything else may be a stream of somebody else's:
 /// `events:{tenant_a}:archive` is derived from `events:{tenant_a}` by its looks alone.
-const SUFFIXES: [&str; 10] = [
+const SUFFIXES: [&str; 13] = [
     "dlq:",
     "dlq_dropped:",
     "redrive:",
@@ -18,6 +18,9 @@ const SUFFIXES: [&str; 10] = [
     "applied:",
     "analytics:",
     "notified:",
+    "projection:",
+    "gen:",
+    "retention:",
 ];
 
 /// Keys looked at by one SCAN: short enough not to hold the server up.
@@ -30,13 +33,10 @@ impl EventStream {
     pub async fn wipe(&self) -> Result<(), Error> {
         self.unlink(&[self.key.as_str().to_owned()]).await?;
         let base = self.key.with_suffix("");
-        let pattern = format!("{}*", escape(&base));
         let mut cursor = 0_u64;
         // Ends: SCAN comes back to 0 after every key has been looked at (Redis command reference, "SCAN").
         loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT);
-            let (next, keys): (u64, Vec<String>) = self.connection.query("SCAN", &scan).await?;
+            let (next, keys) = self.scan(&base, cursor).await?;
             let derived: Vec<_> = keys.into_iter().filter(|found| is_derived(&base, found)).collect();
             self.unlink(&derived).await?;
             cursor = next;
@@ -44,6 +44,13 @@ impl EventStream {
                 return Ok(());
             }
         }
+    }
+
+    /// Looks at some of the server's keys, from a cursor on: those that begin with `base`, and the next cursor.
+    pub(crate) async fn scan(&self, base: &str, cursor: u64) -> Result<(u64, Vec<String>), Error> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{}*", escape(base))).arg("COUNT").arg(SCAN_COUNT);
+        self.connection.query("SCAN", &scan).await
     }
 
     async fn unlink(&self, keys: &[String]) -> Result<(), Error> {

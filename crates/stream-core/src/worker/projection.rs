@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use tokio::time::Instant;
@@ -15,20 +15,25 @@ use super::{
     process::{Finished, Process, Verdict, panic_text},
 };
 use crate::{
-    DeadReason,
+    DeadReason, Effects,
     backoff::Backoff,
-    commit::{CommitBatch, Committed},
+    commit::{CommitBatch, Committed, Generations, NotAdded},
 };
-
-pub use crate::commit::Effects;
 
 /// Turns entries into effects on keys of the stream's slot.
 ///
 /// An entry's effects are applied if, and only if, its ack took it from the pending list, both in one
 /// script: however often it is delivered, it counts once.
 pub trait Projection: Send + Sync + 'static {
-    /// Says what this entry does. Pure: it may be called again for the same entry.
+    /// Says what this entry does. Pure: it may be called again for the same entry, and is for each entry that there has
+    /// been when the projection is rebuilt.
     fn project(&self, delivery: &Delivery, effects: &mut Effects<'_>) -> Result<(), Rejection>;
+
+    /// What the names of its keys begin with, such as `["analytics:"]`: everything there belongs to it alone, and is
+    /// deleted when a rebuilt projection has taken its place. A projection that does not say cannot be rebuilt.
+    fn key_prefixes(&self) -> &[&str] {
+        &[]
+    }
 }
 
 /// An entry that a projection cannot understand. It becomes a dead letter; the rest of its batch goes on.
@@ -39,13 +44,32 @@ pub struct Rejection {
     pub reason: String,
 }
 
+/// The generations of the projection as a commit was last told: shared by the consumers of a process.
+#[derive(Debug, Default)]
+pub(super) struct SharedGenerations(RwLock<Generations>);
+
+impl SharedGenerations {
+    fn get(&self) -> Generations {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Should an answer overtake a newer one, the next commit is told again.
+    fn set(&self, told: Generations) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = told;
+    }
+}
+
 /// Commits a [`Projection`] batch by batch.
 #[derive(Debug)]
 pub(super) struct ProjectionProcess<P> {
-    pub(super) projection: P,
+    pub(super) projection: Arc<P>,
     pub(super) batch_max: usize,
+    pub(super) generations: SharedGenerations,
     pub(super) metrics: WorkerMetrics,
 }
+
+/// A delivery in a commit, and what is wrong with it if the projection rejects it.
+type Included = (Delivery, Option<String>);
 
 impl<P: Projection> Process for ProjectionProcess<P> {
     fn batch_max(&self) -> usize {
@@ -60,24 +84,23 @@ impl<P: Projection> Process for ProjectionProcess<P> {
     async fn run(self: Arc<Self>, context: Arc<Context>, batch: Vec<Delivery>) -> Vec<Finished> {
         let started = Instant::now();
         let mut finished = Vec::with_capacity(batch.len());
-        let mut commit = CommitBatch::new(context.stream.key().clone());
+        let mut commit = CommitBatch::new();
         let mut included = Vec::with_capacity(batch.len());
         for delivery in batch {
             match self.include(&mut commit, &delivery) {
-                Ok(()) => included.push(delivery),
+                Ok(rejection) => included.push((delivery, rejection)),
                 Err(verdict) => finished.push(Finished { delivery, verdict }),
             }
         }
         match self.commit(&context, &commit).await {
-            Committed::Applied { not_pending } => {
-                let verdicts = included.into_iter().enumerate().map(|(at, delivery)| {
-                    let verdict =
-                        if not_pending.contains(&at) { Verdict::NotPending } else { Verdict::Committed };
+            Settled::Applied { not_pending, rejected } => {
+                let verdicts = included.into_iter().enumerate().map(|(at, (delivery, rejection))| {
+                    let verdict = verdict(rejection, not_pending.contains(&at), rejected.contains(&at));
                     Finished { delivery, verdict }
                 });
                 finished.extend(verdicts);
             }
-            Committed::Overflow(message) => {
+            Settled::Overflow(message) => {
                 self.commit_one_by_one(&context, included, message, &mut finished).await;
             }
         }
@@ -86,14 +109,37 @@ impl<P: Projection> Process for ProjectionProcess<P> {
     }
 }
 
+/// An answered commit.
+enum Settled {
+    Applied { not_pending: Vec<usize>, rejected: Vec<usize> },
+    Overflow(String),
+}
+
+/// What is to be done about an entry of a commit that was applied.
+fn verdict(rejection: Option<String>, not_pending: bool, rejected: bool) -> Verdict {
+    match rejection {
+        Some(message) if rejected => Verdict::Dead { reason: DeadReason::Poison, message },
+        // A rejected entry that was settled before has been acked: it counts as it did.
+        _ if not_pending => Verdict::NotPending,
+        _ => Verdict::Committed,
+    }
+}
+
 impl<P: Projection> ProjectionProcess<P> {
-    /// Adds an entry and its effects to a commit; an entry that cannot be projected is left out of it.
-    fn include(&self, commit: &mut CommitBatch, delivery: &Delivery) -> Result<(), Verdict> {
-        let project = || commit.add(delivery.row, |effects| self.projection.project(delivery, effects));
+    /// Adds an entry to a commit, with its effects or as rejected; one that cannot be projected is left out of it.
+    fn include(&self, commit: &mut CommitBatch, delivery: &Delivery) -> Result<Option<String>, Verdict> {
+        let (row, id) = (delivery.row, delivery.id);
+        let project = || commit.add(row, id, |effects| self.projection.project(delivery, effects));
         match catch_unwind(AssertUnwindSafe(project)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(rejection)) => {
-                Err(Verdict::Dead { reason: DeadReason::Poison, message: rejection.reason })
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(NotAdded::Rejected(rejection))) => {
+                commit.discard_unfinished();
+                commit.add_rejected(row, id);
+                Ok(Some(rejection.reason))
+            }
+            Ok(Err(NotAdded::ReservedKey(key))) => {
+                let reason = format!("the projection writes to {key}, a key of the pipeline's own");
+                Err(Verdict::Retry { reason, after: None })
             }
             Err(panic) => {
                 commit.discard_unfinished();
@@ -104,21 +150,30 @@ impl<P: Projection> ProjectionProcess<P> {
     }
 
     /// Commits until the server has answered. The batch stays in flight, its leases renewed, meanwhile.
-    async fn commit(&self, context: &Context, commit: &CommitBatch) -> Committed {
+    async fn commit(&self, context: &Context, commit: &CommitBatch) -> Settled {
         let mut backoff = Backoff::new();
         let mut failures = Failures::default();
         let mut maybe_applied = false;
         let never = CancellationToken::new();
         loop {
-            match context.stream.commit(&context.group, commit).await {
+            match context.stream.commit(&context.group, commit, self.generations.get()).await {
+                // Nothing was written: once more, with the keys of the generations that there are now.
+                Ok(Committed::Moved(generations)) => {
+                    self.generations.set(generations);
+                    continue;
+                }
                 Ok(committed) => {
                     context.works(&mut failures, "committing");
                     return match committed {
                         // What is not pending any more was acked by the attempt whose answer did not arrive.
-                        Committed::Applied { .. } if maybe_applied => {
-                            Committed::Applied { not_pending: Vec::new() }
+                        Committed::Applied { rejected, .. } if maybe_applied => {
+                            Settled::Applied { not_pending: Vec::new(), rejected }
                         }
-                        committed => committed,
+                        Committed::Applied { not_pending, rejected } => {
+                            Settled::Applied { not_pending, rejected }
+                        }
+                        Committed::Overflow(message) => Settled::Overflow(message),
+                        Committed::Moved(_) => continue,
                     };
                 }
                 Err(error) => {
@@ -134,24 +189,25 @@ impl<P: Projection> ProjectionProcess<P> {
     async fn commit_one_by_one(
         &self,
         context: &Context,
-        batch: Vec<Delivery>,
+        batch: Vec<Included>,
         message: String,
         finished: &mut Vec<Finished>,
     ) {
         let alone = batch.len() == 1;
-        for delivery in batch {
+        for (delivery, _) in batch {
             if alone {
                 let verdict = Verdict::Dead { reason: DeadReason::Poison, message: message.clone() };
                 finished.push(Finished { delivery, verdict });
                 continue;
             }
-            let mut commit = CommitBatch::new(context.stream.key().clone());
+            let mut commit = CommitBatch::new();
             let verdict = match self.include(&mut commit, &delivery) {
                 Err(verdict) => verdict,
-                Ok(()) => match self.commit(context, &commit).await {
-                    Committed::Applied { not_pending } if not_pending.is_empty() => Verdict::Committed,
-                    Committed::Applied { .. } => Verdict::NotPending,
-                    Committed::Overflow(message) => Verdict::Dead { reason: DeadReason::Poison, message },
+                Ok(rejection) => match self.commit(context, &commit).await {
+                    Settled::Applied { not_pending, rejected } => {
+                        verdict(rejection, !not_pending.is_empty(), !rejected.is_empty())
+                    }
+                    Settled::Overflow(message) => Verdict::Dead { reason: DeadReason::Poison, message },
                 },
             };
             finished.push(Finished { delivery, verdict });

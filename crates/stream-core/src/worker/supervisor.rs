@@ -13,9 +13,10 @@ use super::{
     health::WorkerHealth,
     isolation::Isolation,
     process::{HandlerProcess, Process},
-    projection::ProjectionProcess,
+    projection::{ProjectionProcess, SharedGenerations},
+    rebuilder::Rebuilder,
 };
-use crate::{Connector, Error, EventStream, NameError};
+use crate::{Connector, Error, EventStream, Holder, NameError};
 
 /// A worker could not be set up, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -96,16 +97,39 @@ impl Worker {
     }
 
     /// Commits `projection` for every delivery, exactly once, in batches of at most `batch_max`, until
-    /// `shutdown`, then drains.
+    /// `shutdown`, then drains. Meanwhile it also does the rebuilds that somebody asks for
+    /// ([`EventStream::request_rebuild`]), unless another process does.
     pub async fn run_projection(
         self,
         projection: impl Projection,
         batch_max: usize,
         shutdown: CancellationToken,
     ) -> Result<DrainReport, WorkerError> {
-        let process =
-            ProjectionProcess { projection, batch_max: batch_max.max(1), metrics: self.metrics.clone() };
-        self.run(process, shutdown).await
+        let projection = Arc::new(projection);
+        let rebuilder = Rebuilder::new(
+            // A connection of its own: pages of history delay no claim, lease or commit.
+            EventStream::new(self.connector.commands()?, self.stream.key().clone()),
+            Arc::clone(&self.group),
+            Arc::clone(&projection),
+            &Holder::current(&self.settings.host, &self.settings.advertise),
+        );
+        let process = ProjectionProcess {
+            projection,
+            batch_max: batch_max.max(1),
+            generations: SharedGenerations::default(),
+            metrics: self.metrics.clone(),
+        };
+        // It ends with the consumers, whatever ends them.
+        let stop_rebuilding = CancellationToken::new();
+        let rebuilding = tokio::spawn(rebuilder.run(stop_rebuilding.clone()));
+        let drained = {
+            let _stops = stop_rebuilding.drop_guard();
+            self.run(process, shutdown).await
+        };
+        match rebuilding.await {
+            Err(error) if error.is_panic() => drained.and(Err(WorkerError::Panicked)),
+            _ => drained,
+        }
     }
 
     async fn run<P: Process>(

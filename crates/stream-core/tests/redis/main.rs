@@ -22,6 +22,7 @@ mod names;
 mod pending;
 mod projection;
 mod projection_faults;
+mod projection_rebuild;
 mod range;
 mod read;
 mod recovery;

@@ -354,3 +354,30 @@ async fn a_registered_consumer_of_another_group_is_no_sign() {
     let retained = bench.stream.retain(&rule(ids[2], &[]), &[other], LEASE).await.unwrap().unwrap();
     assert_eq!(group(&retained, GROUP).standing, Standing::Stale);
 }
+
+#[tokio::test]
+async fn a_rebuild_is_waited_for_until_its_hold_ends() {
+    let bench = bench_with_small_nodes().await;
+    let ids = bench.append(10).await;
+    bench.deliver_to("a", 10).await;
+    bench.stream.ack(GROUP, &ids).await.unwrap();
+    let holds = bench.stream.key().retention_holds();
+    let hold = async |after: StreamId, until: u64| {
+        let mut cmd = redis::cmd("HSET");
+        cmd.arg(&holds).arg("rebuild:g").arg(format!("{after} {until}"));
+        cmd.query_async::<i64>(&mut bench.server.connection().await).await.unwrap();
+    };
+    // Replayed up to the fourth entry.
+    hold(ids[3], 1 << 50).await;
+    for guarded in [true, false] {
+        let rule = RetentionRule { guarded, ..rule(ids[8], &[GROUP]) };
+        let trimmed = retain(&bench, &rule).await;
+        assert_eq!((trimmed.limit, trimmed.held_by.as_deref()), (ids[3], Some("rebuild:g")));
+    }
+    assert_eq!(first(&bench).await, Some(ids[3]));
+    // Nobody went on with it for too long.
+    hold(ids[3], 1).await;
+    let trimmed = retain(&bench, &rule(ids[8], &[GROUP])).await;
+    assert_eq!((trimmed.limit, trimmed.held_by), (ids[8], None));
+    assert_eq!(first(&bench).await, Some(ids[8]));
+}
