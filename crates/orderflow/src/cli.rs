@@ -36,6 +36,12 @@ pub(crate) enum Command {
     Dlq(Box<dlq::Args>),
     /// Show what analytics-worker has counted, or have it counted anew
     Analytics(tools::analytics::Args),
+    /// List the consumers: alive or dead, where they run, what they have done
+    Consumers(tools::consumers::Args),
+    /// Let a live consumer take idle entries over and handle them, now
+    Claim(tools::claim::Args),
+    /// Give one consumer's pending entries to another
+    Handover(tools::handover::Args),
 }
 
 #[cfg(test)]

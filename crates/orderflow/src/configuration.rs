@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use service_kit::{
     Settings,
-    config::{ConfigArgs, RedisUrl, Resolved},
+    config::{ConfigArgs, RedisUrl, Resolved, Secret},
 };
 
 use crate::embedded_record::Record;
@@ -46,6 +46,9 @@ impl Configuration {
         self.settings.redis.url = RedisUrl::new(record.redis_url);
         if self.is_default("stream.key") {
             self.settings.stream.key = record.stream;
+        }
+        if self.is_default("admin.token") {
+            self.settings.admin.token = Secret::new(record.admin_token);
         }
         if self.is_default("producer.listen") {
             self.settings.producer.listen = record.producer;

@@ -1,9 +1,10 @@
 //! What a running `orderflow up` with a Redis of its own leaves in `.orderflow/` for the other subcommands.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +24,9 @@ pub(crate) struct Record {
     pub(crate) stream: String,
     /// Where producer-api listens.
     pub(crate) producer: SocketAddr,
+    /// Token of the workers' levers.
+    #[serde(default)]
+    pub(crate) admin_token: String,
 }
 
 impl Record {
@@ -41,7 +45,13 @@ impl Record {
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
         // Renamed into place, so that nobody reads half of it.
         let unfinished = dir.join("up.json.new");
-        fs::write(&unfinished, serde_json::to_vec_pretty(self)?)?;
+        // It holds a token. One left over by a run that was killed keeps its mode: it goes first.
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
         fs::rename(unfinished, record_path(dir))
     }
 
@@ -67,6 +77,8 @@ fn is_locked(dir: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -77,9 +89,12 @@ mod tests {
             redis_pid: 42,
             stream: "demo:events:orders".to_owned(),
             producer: ([127, 0, 0, 1], 8080).into(),
+            admin_token: "0123456789abcdef".to_owned(),
         };
         assert_eq!(Record::read(dir.path()), None);
         record.write(dir.path()).unwrap();
+        let mode = fs::metadata(record_path(dir.path())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else reads the token");
         assert_eq!(Record::read(dir.path()), Some(record));
         Record::remove(dir.path());
         assert_eq!(Record::read(dir.path()), None);

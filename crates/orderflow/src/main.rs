@@ -1,6 +1,7 @@
 //! orderflow: the operator's command.
 
 mod address;
+mod admin_client;
 mod cli;
 mod configuration;
 mod dlq;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
             Command::Doctor(args) => tools::doctor::run(args).await,
             Command::Dlq(args) => dlq::run(*args).await,
             Command::Analytics(args) => tools::analytics::run(args).await,
+            Command::Consumers(args) => tools::consumers::run(args).await,
+            Command::Claim(args) => tools::claim::run(args).await,
+            Command::Handover(args) => tools::handover::run(args).await,
         }
     });
     // A thread that waits for standard input must not hold up the end.

@@ -25,6 +25,7 @@
 //! }
 //! ```
 
+pub mod admin;
 mod capabilities;
 pub mod cli;
 pub mod config;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 use stream_core::{Worker, WorkerError, WorkerHealth, WorkerSettings};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Condition, Context, Readiness, Redis, Settings};
+use crate::{Condition, Context, Readiness, Redis, Settings, admin};
 
 /// How often the worker's health is looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
@@ -35,6 +35,7 @@ pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
         retry_jitter: worker.retry_jitter,
         max_parked: worker.max_parked,
         ordering_field: None,
+        fault_injection: settings.admin.fault_injection,
         drain_timeout: worker.drain_timeout,
         lease_ttl: worker.lease_ttl,
         lease_renew_interval: worker.lease_renew_interval,
@@ -42,14 +43,13 @@ pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
 }
 
 /// A worker of `group`; `/readyz` is true only while every one of its consumers holds its name, and reading and
-/// settling have not failed for long.
+/// settling have not failed for long. Its levers are under `/admin` on the ops port.
 pub fn build(
     context: &Context,
     redis: &Redis,
     group: &str,
     settings: WorkerSettings,
 ) -> Result<Worker, WorkerError> {
-    let wanted = settings.consumers.len();
     let worker =
         Worker::new(redis.connector.clone(), redis.stream.clone(), group, settings, &context.registry)?;
     let mut ready = worker.consumers_ready();
@@ -58,15 +58,16 @@ pub fn build(
     tokio::spawn(async move {
         while ready.changed().await.is_ok() {
             let now = *ready.borrow_and_update();
-            let state = if now == wanted {
+            let state = if now.is_ready() {
                 Ok(())
             } else {
-                Err(format!("{now} of {wanted} consumers have their names"))
+                Err(format!("{} of {} consumers have their names", now.ready, now.wanted))
             };
             readiness.set(Condition::Consumers, state);
         }
     });
     tokio::spawn(watch_health(worker.health(), context.readiness.clone(), context.shutdown.clone()));
+    context.ops.mount(admin::router(worker.control(), &context.settings.admin));
     Ok(worker)
 }
 

@@ -194,9 +194,16 @@ impl StreamKey {
         self.with_suffix("retention:marks")
     }
 
-    /// The registry of consumers that hold or held a name: a hash, `<group>/<consumer>` to its holder.
+    /// The registry of consumers that hold or held a name: a hash, `<group>/<consumer>` to a JSON
+    /// object of its [`Holder`](crate::Holder) and, under `counters`, its [`ConsumerCounters`](crate::ConsumerCounters).
     pub fn workers(&self) -> String {
         self.with_suffix("workers")
+    }
+
+    /// What the consumers of each group have done in all, also those that are gone: a hash, `<group>/<counter>` to
+    /// a number, with the counters of [`ConsumerCounters`](crate::ConsumerCounters).
+    pub fn worker_totals(&self) -> String {
+        self.with_suffix("workers:totals")
     }
 }
 

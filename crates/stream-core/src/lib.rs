@@ -5,6 +5,7 @@ mod backoff;
 mod capabilities;
 mod commit;
 mod connection;
+mod counters;
 mod effects;
 mod entry;
 mod error;
@@ -22,12 +23,13 @@ mod worker;
 
 pub use capabilities::{Availability, Capabilities, Capability};
 pub use connection::{BlockingConnection, ConnectSettings, Connection, Connector, ConnectorError};
+pub use counters::ConsumerCounters;
 pub use effects::Effects;
 pub use entry::{Entry, Fields};
 pub use error::{Error, ErrorKind};
 pub use id::{ParseStreamIdError, StreamId};
 pub use key::{StreamKey, StreamKeyError};
-pub use lease::{Holder, Lease, NameError, NameLease, Take};
+pub use lease::{Holder, Lease, NameError, NameLease, NameRenewal, Take};
 pub use memory::MemoryUse;
 pub use projected::Projected;
 pub use rebuild::{RebuildPhase, RebuildRequest, RebuildStatus};
@@ -36,11 +38,12 @@ pub use stream::{
     AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed,
     ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage,
     DeadLetterQuery, DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GroupRetention, Handover,
-    Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome,
-    RegisteredConsumer, Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt,
-    StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
+    HandoverError, HandoverRequest, Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary, Precision,
+    RangeQuery, RedriveOutcome, RegisteredConsumer, Renewed, Retained, RetentionRule, Retired, SettledDead,
+    Standing, StartAt, StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use worker::{
-    Delivery, DrainReport, Handler, Outcome, Projection, Rejection, Worker, WorkerError, WorkerHealth,
-    WorkerMetrics, WorkerSettings,
+    ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ConsumersReady, ControlError, Delivery,
+    DrainReport, HandedOver, Handler, Outcome, Projection, Rejection, Removed, Worker, WorkerControl,
+    WorkerError, WorkerHealth, WorkerMetrics, WorkerSettings, WorkerStatus,
 };

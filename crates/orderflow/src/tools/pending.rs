@@ -4,8 +4,9 @@ use std::{process::ExitCode, time::Duration};
 
 use serde::Serialize;
 use service_kit::config::ConfigArgs;
-use stream_core::{ErrorKind, PendingFilter, PendingRow, StreamId};
+use stream_core::{PendingFilter, PendingRow, StreamId};
 
+use super::live;
 use crate::{
     configuration::Configuration,
     durations,
@@ -68,10 +69,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let rows = match access.stream.pending(&args.group, &filter).await {
         Ok(rows) => rows,
-        Err(error) if error.kind() == ErrorKind::NoGroup => {
-            return Err(access.no_such_group(&args.group).await);
-        }
-        Err(error) => return Err(access.explain(&error)),
+        Err(error) => return Err(live::explain(&access, &args.group, &error).await),
     };
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
     let full = rows.len() == args.count as usize;

@@ -39,6 +39,13 @@ pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) ->
         // Writing to a String cannot fail.
         _ = writeln!(text, "  {label:<13}  http://{ops}/metrics  ({})", service.name);
     }
+    let worker = dialable(settings.notifications.ops_listen);
+    let token = match (plan.own_token(), data_dir) {
+        (None, _) => "the configured admin.token".to_owned(),
+        (Some(_), Some(dir)) => format!("admin_token in {}/up.json; the tools below find it", dir.display()),
+        (Some(token), None) => format!("ORDERFLOW__ADMIN__TOKEN={token}"),
+    };
+    _ = writeln!(text, "  levers         http://{worker}/admin/worker, and of analytics-worker  ({token})");
     _ = write!(
         text,
         "  Redis          {redis}{own}\n  \
@@ -48,7 +55,8 @@ pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) ->
          -d '{{\"type\":\"{event_type}\",\"order_id\":\"o-1001\",\"customer\":\"alice\",\"amount\":\"49.50\"}}'\n  \
          curl -s http://{analytics}/v1/analytics/summary\n  \
          {program} produce --random 1000 --url http://{producer}\n  \
-         {program} groups{tools}\n"
+         {program} groups{tools}\n  \
+         {program} consumers{tools}\n"
     );
     text
 }

@@ -12,6 +12,7 @@ mod redis_server;
 mod running;
 mod service;
 mod signals;
+mod token;
 
 use std::process::ExitCode;
 

@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 
+use anyhow::Context as _;
 use service_kit::{
     Settings,
-    config::{ConfigArgs, RedisUrl},
+    config::{ConfigArgs, RedisUrl, Secret},
 };
 
-use super::{Args, service::ServiceSpec};
+use super::{Args, service::ServiceSpec, token};
 use crate::{
     configuration::{Configuration, with_absolute_file},
     output::news,
@@ -15,12 +16,13 @@ use crate::{
 };
 
 /// The settings of the Redis guide's demo.
-const DEMO: [(&str, &str); 5] = [
+const DEMO: [(&str, &str); 6] = [
     ("stream.key", "demo:events:orders"),
     ("retention.policy", "maxlen"),
     ("retention.maxlen", "2000"),
     ("worker.claim_min_idle", "5000ms"),
     ("worker.claim_auto", "false"),
+    ("admin.fault_injection", "true"),
 ];
 
 /// Which Redis the services use.
@@ -41,6 +43,8 @@ pub(super) struct Plan {
     redis: RedisChoice,
     demo: bool,
     wipe: bool,
+    /// Whether the admin token is this run's own, which the services are to be told.
+    own_token: bool,
     /// Settings that come before the user's own `--set`.
     presets: Vec<String>,
     /// The user's flags, those that name Redis left out.
@@ -57,7 +61,12 @@ impl Plan {
         let mut all = flags.clone();
         all.redis_url.clone_from(&named);
         all.set.splice(0..0, presets.iter().cloned());
-        let configuration = Configuration::load(&all)?;
+        let mut configuration = Configuration::load(&all)?;
+        let own_token = configuration.settings.admin.token.is_empty();
+        if own_token {
+            configuration.settings.admin.token =
+                Secret::new(token::random().context("cannot make an admin token")?);
+        }
         let redis = match named {
             Some(url) => RedisChoice::Named(url),
             None if configuration.is_default("redis.url") => {
@@ -66,11 +75,16 @@ impl Plan {
             None => RedisChoice::Configured,
         };
         let wipe = args.demo && !args.no_reset;
-        Ok(Self { settings: configuration.settings, redis, demo: args.demo, wipe, presets, flags })
+        Ok(Self { settings: configuration.settings, redis, demo: args.demo, wipe, own_token, presets, flags })
     }
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The admin token of this run, if the configuration has none.
+    pub(super) fn own_token(&self) -> Option<&str> {
+        self.own_token.then(|| self.settings.admin.token.expose())
     }
 
     pub(super) fn redis(&self) -> &RedisChoice {
@@ -183,10 +197,12 @@ mod tests {
         let demo = plan(&["--demo"]);
         assert_eq!(demo.settings().stream.key, "demo:events:orders");
         assert_eq!(demo.settings().retention.maxlen, 2_000);
-        assert!(!demo.settings().worker.claim_auto);
+        assert!(!demo.settings().worker.claim_auto && demo.settings().admin.fault_injection);
+        assert!(!plan(&[]).settings().admin.fault_injection);
         assert!(demo.wipe && !plan(&["--demo", "--no-reset"]).wipe);
         let common = "--set stream.key=demo:events:orders --set retention.policy=maxlen \
-                      --set retention.maxlen=2000 --set worker.claim_min_idle=5000ms --set worker.claim_auto=false";
+                      --set retention.maxlen=2000 --set worker.claim_min_idle=5000ms --set worker.claim_auto=false \
+                      --set admin.fault_injection=true";
         assert_eq!(argv(&demo, "reaper"), common);
         let names = "--set worker.names=worker-a,worker-b";
         assert_eq!(argv(&demo, "notifications-worker"), format!("{common} {names}"));
@@ -205,6 +221,16 @@ mod tests {
         let plan = plan(&["--redis-url", "redis://:secret@h/", "--log-format", "json"]);
         assert_eq!(plan.redis(), &RedisChoice::Named("redis://:secret@h/".to_owned()));
         assert_eq!(argv(&plan, "producer-api"), "--log-format json");
+    }
+
+    #[test]
+    fn a_run_has_a_token_of_its_own_unless_there_is_one() {
+        let own = plan(&[]);
+        let token = own.own_token().unwrap();
+        assert!(token.len() == 32 && plan(&[]).own_token() != Some(token));
+        assert!(!argv(&own, "reaper").contains(token), "where everybody would see it");
+        let given = plan(&["--set", "admin.token=0123456789abcdef"]);
+        assert_eq!((given.own_token(), given.settings().admin.token.expose()), (None, "0123456789abcdef"));
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl RedisServer {
             redis_pid: self.child.id().unwrap_or_default(),
             stream: settings.stream.key,
             producer: settings.producer.listen,
+            admin_token: settings.admin.token.expose().to_owned(),
         };
         record
             .write(self.dir.path())

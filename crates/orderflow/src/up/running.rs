@@ -76,7 +76,7 @@ impl Running {
                 LogLines::named(spec.name, width, index)
             };
             let argv = plan.argv(&spec);
-            let service = Service::start(spec, program, &argv, redis_url, &lines)?;
+            let service = Service::start(spec, program, &argv, redis_url, plan.own_token(), &lines)?;
             let pid = service.pid().unwrap_or_default();
             let by_hand = command_line::render(program, &argv, redis_url);
             news(format_args!("orderflow: started {} (process {pid}): {by_hand}", spec.name));

@@ -82,12 +82,13 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Starts it with the environment of this process, and `redis_url` unless it is `None`.
+    /// Starts it with the environment of this process, and with `redis_url` and the admin token unless they are `None`.
     pub(super) fn start(
         spec: ServiceSpec,
         program: &Path,
         argv: &[OsString],
         redis_url: Option<&str>,
+        token: Option<&str>,
         lines: &LogLines,
     ) -> anyhow::Result<Self> {
         let mut command = std::process::Command::new(program);
@@ -95,6 +96,9 @@ impl Service {
         if let Some(url) = redis_url {
             // The two variables exclude each other.
             command.env("ORDERFLOW__REDIS__URL", url).env_remove("ORDERFLOW__REDIS__URL__FILE");
+        }
+        if let Some(token) = token {
+            command.env("ORDERFLOW__ADMIN__TOKEN", token).env_remove("ORDERFLOW__ADMIN__TOKEN__FILE");
         }
         // Of its own, so that Ctrl-C in the terminal reaches it once, from us, and before Redis.
         command.process_group(0);

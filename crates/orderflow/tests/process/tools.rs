@@ -10,7 +10,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use stream_core::StartAt;
+use stream_core::{ConsumerCounters, Holder, NameLease, PendingFilter, StartAt};
 use testkit::{RedisServer, free_port};
 
 use crate::common::{BINARY, TestStream, command, orderflow, temp_dir};
@@ -112,6 +112,96 @@ fn without_redis_every_tool_says_where_it_looked_and_what_to_do() {
         assert!(stderr.contains("`orderflow up`") && stderr.contains("--redis-url"), "{stderr}");
         assert!(!stderr.contains("s3cret"), "{stderr}");
     }
+}
+
+/// A live consumer, as far as anybody can tell, whose process is at `address`.
+async fn alive(stream: &TestStream, consumer: &str, address: &str) -> NameLease {
+    let (holder, ttl) = (Holder::current("host-1", address), std::time::Duration::from_mins(1));
+    NameLease::reserve(&stream.stream, "notifications", consumer, &holder, ttl).await.unwrap()
+}
+
+#[tokio::test]
+async fn consumers_shows_who_is_alive_and_what_it_has_done() {
+    let server = RedisServer::start().await;
+    let stream = two_delivered_of_three(&server).await;
+    let name = alive(&stream, "worker-b", "127.0.0.1:9102").await;
+    let done = ConsumerCounters { processed: 7, acked: 6, claimed: 2, ..ConsumerCounters::default() };
+    name.renew(done).await.unwrap();
+    let args = ["consumers", "notifications", "--json"];
+    let rows: Value = serde_json::from_str(&orderflow(&stream.args(&args)).success()).unwrap();
+    assert_eq!((&rows[0]["consumer"], &rows[0]["state"]), (&json!("worker-a"), &json!("unknown")), "{rows}");
+    assert_eq!((&rows[1]["state"], &rows[1]["pending"]), (&json!("live"), &json!(1)));
+    assert_eq!((&rows[1]["address"], &rows[1]["host"]), (&json!("127.0.0.1:9102"), &json!("host-1")));
+    assert_eq!((&rows[1]["processed"], &rows[1]["claimed"]), (&json!(7), &json!(2)));
+    name.release(false).await.unwrap();
+    let table = orderflow(&stream.args(&["consumers"])).success();
+    let lines: Vec<_> = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(lines[0][..4], ["GROUP", "CONSUMER", "STATE", "PENDING"], "{table}");
+    assert_eq!(lines[2][..4], ["notifications", "worker-b", "dead", "1"], "{table}");
+    assert_eq!(lines[2][5..8], ["7", "6", "2"], "{table}");
+}
+
+#[tokio::test]
+async fn handover_moves_what_a_dead_consumer_left_to_a_live_one() {
+    let server = RedisServer::start().await;
+    let stream = two_delivered_of_three(&server).await;
+    let hand_over = |args: &[&str]| orderflow(&stream.args(&[&["handover", "notifications"], args].concat()));
+    let stderr = hand_over(&["worker-a", "worker-b"]).failure(1);
+    assert!(stderr.contains("has no live consumer worker-b; none is"), "{stderr}");
+    let _name = alive(&stream, "worker-b", "").await;
+    let stderr = hand_over(&["worker-x", "worker-b"]).failure(1);
+    assert!(stderr.contains("worker-x; alive: worker-b"), "{stderr}");
+    let said = hand_over(&["worker-a", "worker-b"]).success();
+    assert!(said.starts_with("1 entries of worker-a are worker-b's now"), "{said}");
+    let rows = stream.stream.pending("notifications", &PendingFilter::default()).await.unwrap();
+    assert!(rows.iter().all(|row| row.consumer == "worker-b" && row.deliveries == 1), "{rows:?}");
+    // A live one's entries are its own process's to give.
+    let stderr = hand_over(&["worker-b", "worker-a"]).failure(1);
+    assert!(stderr.contains("does not say where it can be reached"), "{stderr}");
+}
+
+#[tokio::test]
+async fn claim_asks_the_process_that_has_the_consumer() {
+    let server = RedisServer::start().await;
+    let stream = two_delivered_of_three(&server).await;
+    let args = stream.args(&["claim", "notifications", "worker-b", "--min-idle", "5s"]);
+    let stderr = orderflow(&args).failure(1);
+    assert!(stderr.contains("no live consumer worker-b; none is"), "{stderr}");
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let _name = alive(&stream, "worker-b", &address).await;
+    let stderr = orderflow(&args).failure(1);
+    assert!(stderr.contains("admin.token") && stderr.contains(&address), "{stderr}");
+
+    let worker = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        let mut reader = BufReader::new(socket.try_clone().unwrap());
+        while !request.ends_with('}') {
+            let available = reader.fill_buf().unwrap();
+            request.push_str(std::str::from_utf8(available).unwrap());
+            let read = available.len();
+            reader.consume(read);
+        }
+        let answer = json!({"min_idle_ms": 5000, "claimed": ["1-0", "2-0"], "processed": 2, "retried": 0,
+            "unfinished": 0, "dead_lettered": [], "deleted": ["3-0"]})
+        .to_string();
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+        std::io::Write::write_all(&mut socket, (head + &answer).as_bytes()).unwrap();
+        request
+    });
+    let token = ["--set", "admin.token=0123456789abcdef"];
+    let said = orderflow(&[&args[..], &token].concat()).success();
+    assert_eq!(
+        said,
+        "claimed 2 entries idle for 5s: 2 processed, 0 to be tried again, 0 unfinished, 0 dead letters, 1 whose payload was gone\n"
+    );
+    let request = worker.join().unwrap().to_ascii_lowercase();
+    assert!(request.starts_with("post /admin/consumers/worker-b/claim http/1.1"), "{request}");
+    assert!(request.contains("authorization: bearer 0123456789abcdef"), "{request}");
+    assert!(request.ends_with("{\"min_idle_ms\":5000}"), "{request}");
 }
 
 /// A running `orderflow tail`, killed when dropped.

@@ -31,6 +31,7 @@ async fn it_brings_its_own_redis_keeps_the_data_and_stops_in_order() {
     }
     up.line(&["curl -s http://127.0.0.1:", "/v1/events -H"]);
     up.line(&["curl -s http://127.0.0.1:", "/v1/analytics/summary"]);
+    up.line(&["levers ", "/admin/worker", "admin_token in ", ".orderflow/up.json"]);
     let url = installation.redis_url();
     up.line(&["Redis ", &url, ".orderflow"]);
     for service in SERVICES {

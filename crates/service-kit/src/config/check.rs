@@ -23,6 +23,9 @@ const RETRY_CAP_MAX: Duration = Duration::from_hours(1);
 /// Redis counts in whole milliseconds, and a BLOCK of 0 would wait for ever.
 const REDIS_DURATION_MIN: Duration = Duration::from_millis(1);
 
+/// A token that can be guessed is none.
+const TOKEN_BYTES_MIN: usize = 16;
+
 /// Collects what is wrong with settings that were read; skips a key that could not be read.
 pub(super) struct Checker<'a> {
     leaves: &'a Leaves,
@@ -59,6 +62,16 @@ impl<'a> Checker<'a> {
         }
         if let Err((problem, allowed)) = stream_key(&settings.stream.key) {
             self.fail("stream.key", problem, allowed);
+        }
+        let token = settings.admin.token.expose();
+        if !token.is_empty()
+            && (token.len() < TOKEN_BYTES_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            let allowed = format!(
+                "empty, or at least {TOKEN_BYTES_MIN} printable ASCII characters without spaces, such as \
+                 `openssl rand -hex 32` prints"
+            );
+            self.fail("admin.token", "cannot be used as a bearer token", allowed);
         }
         if let Err(error) = EnvFilter::try_new(&settings.log.filter) {
             self.fail(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ConfigArgs;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
-use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy};
+use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret};
 use super::value::Setting;
 
 /// A key and its value as TOML.
@@ -202,6 +202,14 @@ sections! {
         max_entries: u64,
         /// How long a dead letter is kept; older ones are dropped and counted. Zero keeps them for ever.
         max_age: Duration,
+    }
+
+    /// The routes under `/admin` on the ops port of each worker.
+    admin: Admin {
+        /// What a caller must present as `Authorization: Bearer`; without one the routes answer 403.
+        token: Secret,
+        /// Whether deliveries may be dropped on request, as if the process had died: for demos and tests.
+        fault_injection: bool,
     }
 
     /// Logging.

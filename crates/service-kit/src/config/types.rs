@@ -64,6 +64,44 @@ impl fmt::Display for RedisUrl {
     }
 }
 
+/// A credential; `Debug` and `Display` mask it, so that it can be logged. Empty where there is none.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes any text; what cannot be used is refused when the settings are checked.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The credential itself, for who compares or sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `***`, or nothing where there is none.
+    pub fn masked(&self) -> &'static str {
+        if self.is_empty() { "" } else { "***" }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.masked())
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.masked())
+    }
+}
+
 /// An enum that is written as one word in the configuration.
 pub(super) trait Word: Copy + 'static {
     const ALL: &'static [Self];

@@ -10,7 +10,7 @@ use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
 use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
-use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Word};
+use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Word};
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
@@ -66,6 +66,18 @@ impl Setting for RedisUrl {
 
     fn to_toml(&self) -> String {
         quote(&self.masked())
+    }
+}
+
+impl Setting for Secret {
+    const ALLOWED: &'static str = "text";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        text(leaf).map(Self::new)
+    }
+
+    fn to_toml(&self) -> String {
+        quote(self.masked())
     }
 }
 

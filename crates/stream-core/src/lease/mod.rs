@@ -6,7 +6,7 @@ mod name;
 use std::time::Duration;
 
 pub use holder::Holder;
-pub use name::{NameError, NameLease};
+pub use name::{NameError, NameLease, NameRenewal};
 use redis::{FromRedisValue, ParsingError, Value};
 
 use crate::{

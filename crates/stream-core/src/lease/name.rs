@@ -1,11 +1,19 @@
 //! [`NameLease`]: a consumer's name, held by one process at a time, so that no pending list is ever shared.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use redis::{FromRedisValue, ParsingError, Value};
 use tokio::time::Instant;
 
 use super::{Holder, Lease, Take};
-use crate::{Error, ErrorKind, EventStream};
+use crate::{
+    ConsumerCounters, Error, EventStream,
+    reply::{take_array, take_int},
+    scripts,
+};
 
 /// How often a claimant looks whether the holder is still there.
 const POLL: Duration = Duration::from_millis(250);
@@ -34,6 +42,35 @@ pub enum NameError {
     Redis(#[from] Error),
 }
 
+/// What became of the renewal of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRenewal {
+    /// The name is ours, and the counts are told.
+    Held,
+    /// The name is ours; the counts could not be written, since the registry or the totals hold something else.
+    HeldUncounted,
+    /// The name was lost.
+    Lost,
+}
+
+impl NameRenewal {
+    /// Whether the name is ours.
+    pub const fn is_held(self) -> bool {
+        !matches!(self, Self::Lost)
+    }
+}
+
+impl FromRedisValue for NameRenewal {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let flags: Vec<i64> = take_array(value)?.into_iter().map(take_int).collect::<Result<_, _>>()?;
+        Ok(match flags[..] {
+            [1, 1] => Self::Held,
+            [1, ..] => Self::HeldUncounted,
+            _ => Self::Lost,
+        })
+    }
+}
+
 /// A reserved consumer name.
 #[derive(Debug, Clone)]
 pub struct NameLease {
@@ -41,6 +78,8 @@ pub struct NameLease {
     stream: EventStream,
     group: String,
     name: String,
+    /// The counts that are surely in the group's totals.
+    confirmed: Arc<Mutex<ConsumerCounters>>,
 }
 
 impl NameLease {
@@ -57,7 +96,8 @@ impl NameLease {
     ) -> Result<Self, NameError> {
         let key = stream.key().consumer_lease(group, name);
         let lease = Lease::new(stream.connection().clone(), key, holder.to_lease_value(), ttl);
-        let reserved = Self { lease, stream: stream.clone(), group: group.to_owned(), name: name.to_owned() };
+        let (stream, group, name) = (stream.clone(), group.to_owned(), name.to_owned());
+        let reserved = Self { lease, stream, group, name, confirmed: Arc::default() };
         reserved.wait_and_take().await?;
         reserved.announce().await?;
         Ok(reserved)
@@ -100,15 +140,14 @@ impl NameLease {
 
     /// Enters the holder in the registry and lists the consumer.
     async fn announce(&self) -> Result<(), Error> {
-        let mut cmd = redis::cmd("HSET");
-        cmd.arg(self.stream.key().workers()).arg(self.registry_field()).arg(self.lease.value());
-        match self.stream.connection().query::<i64>("HSET workers", &cmd).await {
-            // A full server refuses; the consumer must be able to drain it. An old entry of the name still stands.
-            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
-                tracing::warn!(consumer = self.name, %error, "the consumer could not be registered");
-            }
-            Err(error) => return Err(error),
-            Ok(_) => {}
+        let confirmed = self.confirmed();
+        if self.renew(confirmed).await? == NameRenewal::HeldUncounted {
+            tracing::warn!(
+                consumer = self.name,
+                "the consumer could not be registered: {} or {} is not a hash of ours",
+                self.stream.key().workers(),
+                self.stream.key().worker_totals()
+            );
         }
         self.stream.create_consumer(&self.group, &self.name).await
     }
@@ -117,9 +156,27 @@ impl NameLease {
         format!("{}/{}", self.group, self.name)
     }
 
-    /// Extends the reservation; `false` if it was lost.
-    pub async fn renew(&self) -> Result<bool, Error> {
-        self.lease.renew().await
+    /// Extends the reservation, enters `counters` (all that was done since the name was reserved) in the registry,
+    /// and adds what is new of them to the group's totals; one script, allowed on a full server.
+    pub async fn renew(&self, counters: ConsumerCounters) -> Result<NameRenewal, Error> {
+        let key = self.stream.key();
+        let mut script = scripts::RENEW_NAME.prepare_invoke();
+        script.key(key.consumer_lease(&self.group, &self.name)).key(key.workers()).key(key.worker_totals());
+        script.arg(self.lease.ttl().as_millis() as u64).arg(self.lease.value());
+        script.arg(self.registry_field()).arg(&self.group);
+        let counts = counters.values().into_iter().zip(self.confirmed().values());
+        for (name, (count, confirmed)) in ConsumerCounters::NAMES.into_iter().zip(counts) {
+            script.arg(name).arg(count).arg(confirmed);
+        }
+        let renewal = self.stream.connection().invoke("renew name", &script).await?;
+        if renewal == NameRenewal::Held {
+            *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+        }
+        Ok(renewal)
+    }
+
+    fn confirmed(&self) -> ConsumerCounters {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reserves the name again after it was lost.

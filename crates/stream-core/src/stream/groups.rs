@@ -1,11 +1,11 @@
-//! Consumer groups and their consumers: create, restore, hand over, delete.
+//! Consumer groups and their consumers: create, restore, delete.
 
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::EventStream;
 use crate::{
     Error, ErrorKind, StreamId,
-    reply::{take_id, take_ids, take_int, take_tuple},
+    reply::{take_id, take_int, take_tuple},
     scripts,
 };
 
@@ -18,28 +18,6 @@ pub enum StartAt {
     End,
     /// After this entry.
     After(StreamId),
-}
-
-/// What a handover did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Handover {
-    /// Pending entries that now belong to the other consumer.
-    pub moved: u64,
-    /// Entries whose payload was gone; they were recorded as dead letters.
-    pub lost: Vec<StreamId>,
-}
-
-struct HandoverPage {
-    handover: Handover,
-    more: bool,
-}
-
-impl FromRedisValue for HandoverPage {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let [moved, lost, more] = take_tuple(value)?;
-        let handover = Handover { moved: take_int(moved)?.unsigned_abs(), lost: take_ids(lost)? };
-        Ok(Self { handover, more: take_int(more)? == 1 })
-    }
 }
 
 /// A stream ID, or nothing.
@@ -66,11 +44,6 @@ impl FromRedisValue for PositionStep {
 
 /// Pages of 1,000 dead letters noted by one recording of a position; what is left is for the next one.
 const LETTER_PAGES_MAX: usize = 50;
-/// Rows moved by one step of a handover: short enough not to hold the server up.
-const HANDOVER_PAGE: usize = 500;
-/// Steps of one handover: two million rows, far beyond any pending list in order.
-const HANDOVER_PAGES_MAX: usize = 4_000;
-
 impl EventStream {
     /// Creates a consumer group, and the stream if there is none (XGROUP CREATE … MKSTREAM).
     /// Returns whether it was created; a group that exists is left as it is.
@@ -149,27 +122,6 @@ impl EventStream {
         script.key(self.key.as_str()).arg(group).arg(consumer);
         let deleted: i64 = self.connection.invoke("delete consumer", &script).await?;
         Ok(deleted == 1)
-    }
-
-    /// Moves every pending entry of one consumer to another; delivery counts stay as they are and the
-    /// idle time starts anew. The source must have stopped reading.
-    pub async fn handover(&self, group: &str, from: &str, to: &str) -> Result<Handover, Error> {
-        let mut total = Handover::default();
-        if from == to {
-            return Ok(total);
-        }
-        for _ in 0..HANDOVER_PAGES_MAX {
-            let mut script = scripts::HANDOVER.prepare_invoke();
-            script.key(self.key.as_str()).key(self.key.dead_letters(group));
-            script.arg(group).arg(from).arg(to).arg(0).arg(HANDOVER_PAGE);
-            let page: HandoverPage = self.connection.invoke("handover", &script).await?;
-            total.moved += page.handover.moved;
-            total.lost.extend(page.handover.lost);
-            if !page.more {
-                break;
-            }
-        }
-        Ok(total)
     }
 
     /// Deletes the stream with all of its groups (DEL). Dead letters and positions stay.

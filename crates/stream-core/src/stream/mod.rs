@@ -3,6 +3,7 @@
 mod append;
 mod dead_letters;
 mod groups;
+mod handover;
 mod info;
 mod pending;
 mod range;
@@ -20,7 +21,8 @@ pub use dead_letters::{
     BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, DeadLetter, DeadLetterBounds, DeadLetterFilter,
     DeadLetterPage, DeadLetterQuery, DeadLetters, RedriveOutcome, UnreadableDeadLetter, Whereabouts,
 };
-pub use groups::{Handover, StartAt};
+pub use groups::StartAt;
+pub use handover::{Handover, HandoverError, HandoverRequest};
 pub use info::{ConsumerInfo, GroupInfo, Lag, StreamInfo};
 pub use pending::{AutoClaimed, PendingFilter, PendingRow, PendingSummary};
 pub use range::{Direction, Page, RangeQuery};

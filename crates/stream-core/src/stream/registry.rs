@@ -1,10 +1,11 @@
 //! The registry of consumers: which ones the runtime knows, and which of them are alive.
 
 use redis::{FromRedisValue, ParsingError, Value};
+use serde::Deserialize;
 
 use super::EventStream;
 use crate::{
-    Error, Holder,
+    ConsumerCounters, Error, Holder,
     reply::{take_array, take_string},
 };
 
@@ -17,6 +18,15 @@ pub struct RegisteredConsumer {
     pub consumer: String,
     /// The process that reserved the name last, if that can be read.
     pub holder: Option<Holder>,
+    /// What it has done since that process took the name, as last told.
+    pub counters: ConsumerCounters,
+}
+
+/// The part of a registry's value that comes after the holder.
+#[derive(Default, Deserialize)]
+struct Told {
+    #[serde(default)]
+    counters: ConsumerCounters,
 }
 
 /// HGETALL's reply.
@@ -29,10 +39,12 @@ impl FromRedisValue for Registry {
         while let (Some(field), Some(value)) = (items.next(), items.next()) {
             // A group's name may contain a slash; a consumer's is what follows the last one.
             if let Some((group, consumer)) = take_string(field)?.rsplit_once('/') {
+                let value = take_string(value)?;
                 consumers.push(RegisteredConsumer {
                     group: group.to_owned(),
                     consumer: consumer.to_owned(),
-                    holder: serde_json::from_str(&take_string(value)?).ok(),
+                    holder: serde_json::from_str(&value).ok(),
+                    counters: serde_json::from_str::<Told>(&value).unwrap_or_default().counters,
                 });
             }
         }
@@ -54,6 +66,18 @@ impl EventStream {
         cmd.arg(self.key.reaper_lease());
         let value: Option<String> = self.connection.query("GET lease", &cmd).await?;
         Ok(value.map(|value| serde_json::from_str(&value).map_err(|_| value)))
+    }
+
+    /// What the consumers of `group` have done in all, those that are gone included. Entries whose consumer was
+    /// killed within a second of handling them are missing.
+    pub async fn group_totals(&self, group: &str) -> Result<ConsumerCounters, Error> {
+        let mut cmd = redis::cmd("HMGET");
+        cmd.arg(self.key.worker_totals());
+        for name in ConsumerCounters::NAMES {
+            cmd.arg(format!("{group}/{name}"));
+        }
+        let values: [Option<u64>; 5] = self.connection.query("HMGET totals", &cmd).await?;
+        Ok(ConsumerCounters::of_values(values.map(Option::unwrap_or_default)))
     }
 
     /// For each consumer of `group`, whether its name is leased now.

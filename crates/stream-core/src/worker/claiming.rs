@@ -1,6 +1,6 @@
 //! Claiming: this consumer's own pending entries first, then whatever has been idle for too long.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,20 @@ use super::{
     process::Process,
     settings::CLAIM_PAGE,
 };
-use crate::{ClaimRequest, Claimed, ClaimedEntry, Error, ErrorKind, StreamId};
+use crate::{ClaimRequest, Claimed, ClaimedEntry, Error, ErrorKind, PendingFilter, PendingRow, StreamId};
+
+/// What to claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Scope {
+    /// This consumer's own pending entries, however long they have been idle.
+    Own,
+    /// Those of them that nobody is at work on, handed over to this consumer, and how often they were delivered.
+    Given(Vec<(StreamId, u64)>),
+    /// Whatever has been idle for too long.
+    Idle,
+    /// What an operator asked for: entries idle for so long, of this consumer or of all.
+    Asked { min_idle: Duration, from: Option<String> },
+}
 
 /// Where the claiming of idle entries stands.
 pub(super) struct Claiming {
@@ -21,6 +34,10 @@ pub(super) struct Claiming {
     after: Option<StreamId>,
     /// Taking over this consumer's own pending entries, which comes before anything is read.
     pub(super) own: bool,
+    /// Looking for what was handed over to this consumer, which comes before what is anybody's.
+    pub(super) given: bool,
+    /// What the claim under way is for.
+    scope: Scope,
     pub(super) job: Job,
     pub(super) next: Instant,
     /// Ends a claim that still waits for room: a drain makes none.
@@ -32,6 +49,8 @@ impl Claiming {
         Self {
             after: None,
             own: true,
+            given: false,
+            scope: Scope::Own,
             job: Job::default(),
             next: Instant::now(),
             stop: CancellationToken::new(),
@@ -49,15 +68,76 @@ impl<P: Process> Engine<P> {
     /// Claims one page of idle entries, as soon and as far as there is room for them.
     pub(super) fn claim(&mut self) {
         self.schedule_claim();
-        let claims = self.context.settings.claim_auto || self.claiming.own;
         // What could not be started for a while is better left to others.
         let full = self.is_parking_full() || self.suspects.own.len() >= CLAIM_PAGE;
-        if !claims || full || !*self.name_held.borrow() || self.context.isolation.is_announced() {
+        if full || !*self.name_held.borrow() || self.context.isolation.is_announced() {
+            if let Some(asked) = &mut self.levers.asked {
+                asked.next = self.claiming.next;
+            }
             return;
         }
-        let turn = self.context.isolation.turns();
+        let asked = self.levers.asked.as_ref().filter(|asked| asked.wants_page());
+        let holds = self.levers.holds();
+        if self.claiming.own && !holds {
+            self.start_claim(Scope::Own, self.claiming.after);
+        } else if let Some(asked) = asked {
+            let scope = Scope::Asked { min_idle: asked.min_idle, from: asked.from.clone() };
+            self.start_claim(scope, asked.after);
+        } else if self.claiming.given && !holds && self.suspects.is_quiet() {
+            self.look_for_given();
+        } else if self.levers.claim_auto() && !holds {
+            self.start_claim(Scope::Idle, self.claiming.after);
+        } else {
+            self.claiming.after = None;
+            self.claiming.given = true;
+        }
+    }
+
+    /// Looks for entries of this consumer that it does not know: somebody has handed them over.
+    fn look_for_given(&mut self) {
         self.claiming.job.start();
-        let (after, own) = (self.claiming.after, self.claiming.own);
+        let context = Arc::clone(&self.context);
+        let count = CLAIM_PAGE + self.levers.dropped.len();
+        self.background.spawn(async move {
+            let filter = PendingFilter {
+                min_idle: Some(context.settings.given_idle()),
+                count,
+                consumer: Some(&context.consumer),
+                ..PendingFilter::default()
+            };
+            let rows = context.stream.pending(&context.group, &filter).await;
+            Background::Given(match rows {
+                // Nothing has been sent back yet.
+                Err(error) if error.kind() == ErrorKind::NoGroup && context.is_redrive() => Ok(Vec::new()),
+                rows => rows,
+            })
+        });
+    }
+
+    pub(super) fn on_given(&mut self, result: Result<Vec<PendingRow>, Error>) {
+        let rows = self.claiming.job.end(&self.context, "looking for what was handed over", result);
+        let rows = rows.unwrap_or_default();
+        let unknown = |(id, _): &(StreamId, u64)| {
+            !self.in_flight.contains_key(id) && !self.levers.dropped.contains(id) && !self.suspects.knows(*id)
+        };
+        let rows = rows.into_iter().map(|row| (row.id, row.deliveries));
+        let rows: Vec<_> = rows.filter(unknown).take(CLAIM_PAGE).collect();
+        self.claiming.given = false;
+        if rows.is_empty() || self.levers.holds() || !*self.name_held.borrow() {
+            if self.levers.claim_auto() {
+                self.claiming.next = Instant::now();
+            } else {
+                self.claiming.given = true;
+            }
+        } else {
+            self.start_claim(Scope::Given(rows), None);
+        }
+    }
+
+    fn start_claim(&mut self, scope: Scope, after: Option<StreamId>) {
+        self.claiming.job.start();
+        self.claiming.scope = scope.clone();
+        let (own, turn) = (matches!(scope, Scope::Own | Scope::Given(_)), self.context.isolation.turns());
         let (context, permits) = (Arc::clone(&self.context), Arc::clone(&self.permits));
         let (stop, name_held) = (self.claiming.stop.clone(), self.name_held.clone());
         self.background.spawn(async move {
@@ -71,7 +151,7 @@ impl<P: Process> Engine<P> {
             if !still_ours {
                 return Background::Claimed { reserved: page, own, turn, result: None };
             }
-            let result = claim_page(&context, own, after, page).await;
+            let result = claim_page(&context, &scope, after, page).await;
             Background::Claimed { reserved: page, own, turn, result: Some(result) }
         });
     }
@@ -84,6 +164,13 @@ impl<P: Process> Engine<P> {
         turn: u64,
         result: Option<Result<Claimed, Error>>,
     ) {
+        let is_asked = matches!(self.claiming.scope, Scope::Asked { .. });
+        if let Some(Err(error)) = &result
+            && is_asked
+            && let Some(asked) = self.levers.asked.take()
+        {
+            asked.fail(error.clone());
+        }
         let result =
             result.map(|result| self.claiming.job.end(&self.context, "claiming idle entries", result));
         let Some(Some(mut claimed)) = result else {
@@ -91,6 +178,10 @@ impl<P: Process> Engine<P> {
             self.permits.add_permits(reserved);
             return;
         };
+        let mut asked = if is_asked { self.levers.asked.take() } else { None };
+        if let Some(asked) = &mut asked {
+            asked.on_page(&claimed);
+        }
         self.note_dead(&claimed);
         if self.claiming.after.is_none() {
             self.suspects.forget_idle();
@@ -98,16 +189,31 @@ impl<P: Process> Engine<P> {
         self.suspects.note(&claimed.suspects, own, turn);
         self.permits.add_permits(reserved - claimed.entries.len());
         for claimed in std::mem::take(&mut claimed.entries) {
-            self.context.metrics.claims.inc();
-            if let Some(delivery) = self.deliver_again(claimed, true) {
-                self.queue.push(delivery);
+            self.context.metrics.claimed();
+            self.levers.dropped.remove(&claimed.entry.id);
+            let Some(delivery) = self.deliver_again(claimed, true) else { continue };
+            if let Some(asked) = &mut asked {
+                asked.on_claimed(delivery.row, delivery.id);
             }
+            self.queue.push(delivery);
+        }
+        if is_asked {
+            self.levers.asked = asked;
+            return;
         }
         self.claiming.after = claimed.next;
         // A list longer than a page goes on at once; after the own entries come those of others.
-        if claimed.next.is_some() || std::mem::take(&mut self.claiming.own) {
-            self.claiming.next = Instant::now();
+        let ended = claimed.next.is_none();
+        match self.claiming.scope {
+            Scope::Own if ended => self.claiming.own = false,
+            Scope::Given(_) => self.claiming.after = None,
+            Scope::Idle if ended => {
+                self.claiming.given = true;
+                return;
+            }
+            _ => {}
         }
+        self.claiming.next = Instant::now();
     }
 
     /// Counts, logs and forgets what a claim has made dead letters.
@@ -146,13 +252,25 @@ pub(super) async fn reserve(permits: &Semaphore, max: usize) -> usize {
 
 async fn claim_page(
     context: &Context,
-    own: bool,
+    scope: &Scope,
     after: Option<StreamId>,
     page: usize,
 ) -> Result<Claimed, Error> {
     // Suspects are left where they are until nothing else runs.
-    let owner = own.then_some(&*context.consumer);
-    let request = ClaimRequest { after, page, ..context.claim_request(owner, 0) };
+    let own = || context.claim_request(Some(&*context.consumer), 0);
+    let anybodys = || context.claim_request(None, 0);
+    let request = match scope {
+        Scope::Own => own(),
+        Scope::Given(only) => {
+            let only = &only[..page.min(only.len())];
+            ClaimRequest { min_idle: context.settings.given_idle(), only, ..own() }
+        }
+        Scope::Idle => anybodys(),
+        Scope::Asked { min_idle, from } => {
+            ClaimRequest { min_idle: *min_idle, owner: from.as_deref(), ..anybodys() }
+        }
+    };
+    let request = ClaimRequest { after, page, ..request };
     let result = context.stream.claim_idle(&request).await;
     let no_group = matches!(&result, Err(error) if error.kind() == ErrorKind::NoGroup);
     if no_group && context.is_redrive() {

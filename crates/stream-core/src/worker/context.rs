@@ -1,10 +1,16 @@
 //! [`Context`]: what every part of one consumer knows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use super::{WorkerMetrics, WorkerSettings, failures::Failures, health::WorkerHealth, isolation::Isolation};
+use super::{
+    WorkerMetrics, WorkerSettings, failures::Failures, health::WorkerHealth, isolation::Isolation,
+    levers::Levers,
+};
 use crate::{ClaimRequest, Error, EventStream, StreamId};
 
 /// One consumer's stream, names, settings and metrics.
@@ -19,8 +25,8 @@ pub(super) struct Context {
     pub(super) health: WorkerHealth,
     /// Shared by all consumers of the worker.
     pub(super) isolation: Isolation,
-    /// Whether this one of the process's consumers records the group's position.
-    pub(super) records_position: bool,
+    /// What operators move.
+    pub(super) levers: Arc<Levers>,
 }
 
 impl Context {
@@ -35,8 +41,13 @@ impl Context {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             isolation: self.isolation.clone(),
-            records_position: false,
+            levers: Arc::clone(&self.levers),
         }
+    }
+
+    /// Whether this one of the process's consumers records the group's position.
+    pub(super) fn records_position(&self) -> bool {
+        !self.is_redrive() && self.levers.records_position.load(Ordering::Relaxed)
     }
 
     /// A claim of this consumer's, of `owner`'s rows or of whoever's have been idle for long enough.

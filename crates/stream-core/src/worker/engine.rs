@@ -20,15 +20,19 @@ use super::{
     Delivery,
     claiming::Claiming,
     context::Context,
+    control::HandedOver,
     failures::Throttle,
     isolation::{Busy, State},
     job::Job,
+    levers::EngineLevers,
     parking::{Parked, Parking},
     process::{Finished, Process},
     queue::ReadyQueue,
     suspects::{Suspects, Wanted},
 };
-use crate::{Claimed, Entry, Error, Renewed, SettledDead, StreamId, stream::Redriven};
+use crate::{
+    Claimed, Entry, Error, HandoverError, PendingRow, Renewed, SettledDead, StreamId, stream::Redriven,
+};
 
 /// How often a consumer logs an entry that is to be tried again.
 const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,6 +52,12 @@ pub(super) enum Background {
         own: bool,
         turn: u64,
         result: Option<Result<Claimed, Error>>,
+    },
+    Given(Result<Vec<PendingRow>, Error>),
+    HandedOver {
+        taken: Vec<Delivery>,
+        waiting: Vec<StreamId>,
+        result: Result<HandedOver, HandoverError>,
     },
     DueClaimed {
         reserved: usize,
@@ -100,6 +110,7 @@ pub(super) struct Engine<P: Process> {
     reading: watch::Sender<bool>,
     pub(super) name_held: watch::Receiver<bool>,
     pub(super) incoming: mpsc::Receiver<Vec<Entry>>,
+    pub(super) levers: EngineLevers,
 }
 
 impl<P: Process> Engine<P> {
@@ -110,6 +121,7 @@ impl<P: Process> Engine<P> {
         reading: watch::Sender<bool>,
         name_held: watch::Receiver<bool>,
         incoming: mpsc::Receiver<Vec<Entry>>,
+        levers: EngineLevers,
     ) -> Self {
         let isolation_changes = context.isolation.subscribe();
         let queue = ReadyQueue::new(context.settings.ordering_field.clone());
@@ -135,6 +147,7 @@ impl<P: Process> Engine<P> {
             reading,
             name_held,
             incoming,
+            levers,
         }
     }
 
@@ -146,7 +159,9 @@ impl<P: Process> Engine<P> {
             self.start_ready();
             self.flush_acks();
             let suspected = self.wants_turn() || self.context.isolation.is_announced();
-            self.set_reading(!self.claiming.own && !suspected && !self.is_parking_full());
+            self.pull_levers();
+            let holds = self.claiming.own || self.levers.holds();
+            self.set_reading(!holds && !suspected && !self.is_parking_full());
             let due = self.parking.next().filter(|_| !self.queue.holds_retries());
             let turn = self.next_turn();
             tokio::select! {
@@ -164,20 +179,27 @@ impl<P: Process> Engine<P> {
                 Ok(()) = self.isolation_changes.changed() => {}
                 // Before claims: after a stall they would find what is in flight here idle.
                 _ = renew_tick.tick() => self.renew(),
+                pulled = self.levers.pulled() => self.on_pulled(pulled),
                 () = sleep_until(self.claiming.next), if !self.claiming.job.is_running() => self.claim(),
                 () = at(due) => self.claim_due(),
                 () = at(turn) => {}
-                _ = position_tick.tick(), if self.context.records_position => self.record_position(),
+                _ = position_tick.tick(), if self.context.records_position() => self.record_position(),
             }
         }
         self.set_reading(false);
+        // Whoever waits for an answer is told that there will be none.
+        self.levers.orders.close();
+        self.levers.asked = None;
+        self.levers.handover = None;
         // A drain starts nothing.
         self.suspects.stand_back();
         self.claiming.stop.cancel();
     }
 
-    fn accept_new(&mut self, entries: Vec<Entry>) {
+    pub(super) fn accept_new(&mut self, mut entries: Vec<Entry>) {
         self.note_read(&entries);
+        let dropped = self.levers.drop_from(&self.context, &mut entries);
+        self.permits.add_permits(dropped);
         for entry in entries {
             if self.take_in(entry.id, true) {
                 let delivery = self.delivery(entry, 1, 0);
@@ -273,6 +295,8 @@ impl<P: Process> Engine<P> {
             Background::Claimed { reserved, own, turn, result } => {
                 self.on_claimed(reserved, own, turn, result);
             }
+            Background::Given(result) => self.on_given(result),
+            Background::HandedOver { taken, waiting, result } => self.on_handed_over(taken, &waiting, result),
             Background::DueClaimed { reserved, wanted, unasked, result } => {
                 self.on_due_claimed(reserved, &wanted, &unasked, result);
             }
@@ -284,7 +308,7 @@ impl<P: Process> Engine<P> {
         }
     }
 
-    fn set_reading(&self, reads: bool) {
+    pub(super) fn set_reading(&self, reads: bool) {
         self.reading.send_if_modified(|now| std::mem::replace(now, reads) != reads);
     }
 

@@ -1,11 +1,12 @@
 //! [`WorkerMetrics`]: what a worker counts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
 };
 
+use super::counts::Counts;
 use crate::{ErrorKind, StreamId, stream::unix_ms};
 
 /// What became of a delivery; the `outcome` label of `worker_deliveries_total`.
@@ -41,7 +42,7 @@ impl DeliveryOutcome {
     }
 }
 
-/// The metrics of one group's worker. Clones count together.
+/// The metrics of one group's worker. Clones count together; beside the series, each consumer has counts of its own.
 #[derive(Debug, Clone)]
 pub struct WorkerMetrics {
     deliveries: Vec<IntCounter>,
@@ -50,7 +51,9 @@ pub struct WorkerMetrics {
     end_to_end_seconds: Histogram,
     pub(super) in_flight: IntGauge,
     pub(super) parked: IntGauge,
-    pub(super) claims: IntCounter,
+    claims: IntCounter,
+    /// Of the consumer that these are the metrics of.
+    pub(super) counts: Arc<Counts>,
     pub(super) group_restores: IntCounter,
     pub(super) names_lost: IntCounter,
 }
@@ -106,6 +109,7 @@ impl WorkerMetrics {
                 "worker_group_restores_total",
                 "Times the consumer group was gone and was recreated at its recorded position",
             )?,
+            counts: Arc::default(),
             names_lost: counter("worker_names_lost_total", "Times a consumer lost its reserved name")?,
         };
         registry.register(Box::new(deliveries))?;
@@ -120,7 +124,18 @@ impl WorkerMetrics {
         Ok(metrics)
     }
 
+    /// The same series, with counts of a consumer's own.
+    pub(super) fn of_consumer(&self) -> Self {
+        Self { counts: Arc::default(), ..self.clone() }
+    }
+
+    pub(super) fn claimed(&self) {
+        self.claims.inc();
+        self.counts.claimed(1);
+    }
+
     pub(super) fn delivered(&self, outcome: DeliveryOutcome, entries: u64) {
+        self.counts.delivered(outcome, entries);
         self.deliveries[outcome as usize].inc_by(entries);
     }
 

@@ -3,6 +3,9 @@
 mod claiming;
 mod consumer;
 mod context;
+mod control;
+mod counts;
+mod crew;
 mod drain;
 mod engine;
 mod failures;
@@ -11,8 +14,11 @@ mod health;
 mod isolation;
 mod job;
 mod leases;
+mod levers;
 mod metrics;
 mod naming;
+mod operations;
+mod orders;
 mod parking;
 mod process;
 mod projection;
@@ -25,10 +31,14 @@ mod settling;
 mod supervisor;
 mod suspects;
 
+pub use control::{
+    ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ControlError, HandedOver, Removed, WorkerControl,
+    WorkerStatus,
+};
 pub use drain::DrainReport;
 pub use handler::{Delivery, Handler, Outcome};
 pub use health::WorkerHealth;
 pub use metrics::WorkerMetrics;
 pub use projection::{Projection, Rejection};
 pub use settings::WorkerSettings;
-pub use supervisor::{Worker, WorkerError};
+pub use supervisor::{ConsumersReady, Worker, WorkerError};

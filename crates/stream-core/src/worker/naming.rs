@@ -8,8 +8,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::context::Context;
-use crate::{NameError, NameLease};
+use super::{ConsumersReady, context::Context, control::ConsumerState, failures::Failures};
+use crate::{NameError, NameLease, NameRenewal};
+
+const RENEWING: &str = "renewing the name";
+const RETAKING: &str = "reserving the name again";
 
 /// Renews `name` until `stop`. `held` is false from the moment the lease may have run out until it is ours
 /// again; `ready` counts consumers that hold their names.
@@ -17,14 +20,15 @@ pub(super) async fn keep_name(
     context: Arc<Context>,
     name: NameLease,
     held: watch::Sender<bool>,
-    ready: watch::Sender<usize>,
+    ready: watch::Sender<ConsumersReady>,
     stop: CancellationToken,
 ) {
     let Context { consumer, metrics, settings, .. } = &*context;
     let mut confirmed = Instant::now();
     let mut pause = settings.lease_renew_interval;
-    let mut failing = false;
-    set_held(&held, &ready, true, true);
+    let (mut failures, mut uncounted, mut retaking, mut taken) =
+        (Failures::default(), Failures::default(), Failures::default(), Failures::default());
+    set_held(&context, &held, &ready, true, true);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -38,55 +42,84 @@ pub(super) async fn keep_name(
                 lose(&context, &held, &ready);
                 continue;
             }
-            renewed = name.renew() => renewed,
+            renewed = name.renew(metrics.counts.so_far()) => renewed,
         };
         match renewed {
-            Ok(true) => {
-                confirmed = asked;
-                failing = false;
-                if !is_held {
-                    tracing::info!(%consumer, "the name is ours again");
-                }
-                set_held(&held, &ready, true, false);
-            }
-            Ok(false) => {
+            Ok(NameRenewal::Lost) => {
                 lose(&context, &held, &ready);
                 let retaken = tokio::select! {
                     () = stop.cancelled() => break,
                     retaken = name.retake() => retaken,
                 };
                 match retaken {
-                    // Renewed at once, and then held.
-                    Ok(()) => pause = Duration::ZERO,
-                    Err(NameError::Redis(error)) => context.report("cannot reserve the name again", &error),
-                    Err(taken) => tracing::error!(error = %taken, "the name was taken over; not reading"),
+                    Ok(()) => {
+                        context.works(&mut retaking, RETAKING);
+                        taken = Failures::default();
+                        // Renewed at once, and then held.
+                        pause = Duration::ZERO;
+                    }
+                    Err(NameError::Redis(error)) => context.failed(&mut retaking, RETAKING, &error),
+                    Err(error) => {
+                        if let Some(attempts) = taken.failed(asked) {
+                            tracing::error!(attempts, %error, "the name was taken over; not reading");
+                        }
+                    }
                 }
             }
-            Err(error) => {
-                // Reading goes on until the lease must have run out.
-                metrics.redis_error(error.kind());
-                if !failing {
-                    tracing::warn!(%consumer, %error, "could not renew the name");
-                    failing = true;
+            Ok(renewal) => {
+                confirmed = asked;
+                context.works(&mut failures, RENEWING);
+                note_counted(&context, &mut uncounted, renewal);
+                if !is_held {
+                    tracing::info!(%consumer, "the name is ours again");
                 }
+                set_held(&context, &held, &ready, true, false);
             }
+            // Reading goes on until the lease must have run out.
+            Err(error) => context.failed(&mut failures, RENEWING, &error),
         }
     }
-    set_held(&held, &ready, false, false);
+    set_held(&context, &held, &ready, false, false);
 }
 
-fn lose(context: &Context, held: &watch::Sender<bool>, ready: &watch::Sender<usize>) {
+/// Counts that cannot be written cost nobody anything but the sight of them.
+fn note_counted(context: &Context, uncounted: &mut Failures, renewal: NameRenewal) {
+    if renewal == NameRenewal::Held {
+        context.works(uncounted, "telling the counts");
+    } else if let Some(attempts) = uncounted.failed(Instant::now()) {
+        let key = context.stream.key();
+        tracing::warn!(
+            consumer = %context.consumer, attempts, registry = key.workers(), totals = key.worker_totals(),
+            "the counts cannot be told: one of these keys holds something that is not ours"
+        );
+    }
+}
+
+fn lose(context: &Context, held: &watch::Sender<bool>, ready: &watch::Sender<ConsumersReady>) {
     if *held.borrow() {
         context.metrics.names_lost.inc();
         tracing::warn!(consumer = %context.consumer, "the name's lease was lost; reading stops until it is ours again");
     }
-    set_held(held, ready, false, false);
+    set_held(context, held, ready, false, false);
 }
 
-/// Keeps `ready` in step with `held`; `first` counts the consumer in.
-fn set_held(held: &watch::Sender<bool>, ready: &watch::Sender<usize>, now: bool, first: bool) {
+/// Keeps `ready` and the consumer's state in step with `held`; `first` counts the consumer in.
+fn set_held(
+    context: &Context,
+    held: &watch::Sender<bool>,
+    ready: &watch::Sender<ConsumersReady>,
+    now: bool,
+    first: bool,
+) {
     let before = held.send_replace(now) && !first;
-    if before != now {
-        ready.send_modify(|count| *count = if now { *count + 1 } else { count.saturating_sub(1) });
+    if before == now {
+        return;
     }
+    ready.send_modify(|count| {
+        count.ready = if now { count.ready + 1 } else { count.ready.saturating_sub(1) };
+    });
+    context.levers.state.send_if_modified(|state| {
+        let next = if now { ConsumerState::Running } else { ConsumerState::NameLost };
+        *state != ConsumerState::Leaving && std::mem::replace(state, next) != next
+    });
 }

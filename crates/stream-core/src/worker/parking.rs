@@ -58,6 +58,11 @@ impl Parking {
         Self { due: BTreeSet::new(), count: 0, job: Job::default(), not_before: Instant::now() }
     }
 
+    /// Whether nothing is being claimed.
+    pub(super) const fn is_quiet(&self) -> bool {
+        !self.job.is_running()
+    }
+
     /// When to look again; `None` while nothing waits, or what is due is being claimed.
     pub(super) fn next(&self) -> Option<Instant> {
         let (due, _) = self.due.first().filter(|_| !self.job.is_running())?;
@@ -97,6 +102,7 @@ impl<P: Process> Engine<P> {
             );
         }
         self.context.metrics.delivered(DeliveryOutcome::Retried, 1);
+        self.levers.ended(row, DeliveryOutcome::Retried);
         let Some(held) = self.in_flight.get_mut(&row) else { return };
         let due = now + delay;
         held.parked = Some(Parked { deliveries, failures: failures + 1, due, claiming: false });
@@ -119,8 +125,8 @@ impl<P: Process> Engine<P> {
     /// Claims what is due to this consumer itself, which counts the delivery, a batch in one script. Suspects wait
     /// for their turn instead.
     pub(super) fn claim_due(&mut self) {
-        if !*self.name_held.borrow() {
-            // Others may act under this name.
+        if !*self.name_held.borrow() || self.levers.handover.is_some() {
+            // Others may act under this name, or are given what waits here.
             self.parking.not_before = Instant::now() + self.context.settings.claim_interval_jittered();
             return;
         }

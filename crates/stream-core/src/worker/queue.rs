@@ -78,6 +78,19 @@ impl ReadyQueue {
         self.ready.drain(..).chain(waiting).collect()
     }
 
+    /// The same while others of this consumer run, and it reads on: those that come after a running one still wait
+    /// for it.
+    pub(super) fn take_unstarted(&mut self) -> Vec<Delivery> {
+        self.retries = 0;
+        let mut taken: Vec<Delivery> = self.ready.drain(..).collect();
+        for at in 0..taken.len() {
+            let behind = self.lane_key(&taken[at]).and_then(|key| self.lanes.remove(&key));
+            taken.extend(behind.into_iter().flatten());
+        }
+        taken.extend(self.lanes.values_mut().flat_map(std::mem::take));
+        taken
+    }
+
     fn lane_key(&self, delivery: &Delivery) -> Option<Bytes> {
         if delivery.deliveries > 1 {
             return None;
@@ -135,6 +148,24 @@ mod tests {
         assert_eq!(ids(&queue.take(1)), [2]);
         assert!(!queue.holds_retries());
         assert_eq!(ids(&queue.take(1)), [1]);
+    }
+
+    #[test]
+    fn what_comes_after_a_running_one_waits_for_it_though_the_rest_was_taken() {
+        let mut queue = ReadyQueue::new(Some("order_id".to_owned()));
+        for (ms, order) in [(1, "a"), (2, "a"), (3, "b"), (4, "b")] {
+            queue.push(delivery(ms, order, 1));
+        }
+        let started = queue.take(1);
+        let mut taken = ids(&queue.take_unstarted());
+        taken.sort_unstable();
+        assert_eq!((ids(&started), taken), (vec![1], vec![2, 3, 4]));
+        for (ms, order) in [(5, "a"), (6, "b")] {
+            queue.push(delivery(ms, order, 1));
+        }
+        assert_eq!(ids(&queue.take(9)), [6]);
+        queue.finished(&started[0]);
+        assert_eq!(ids(&queue.take(9)), [5]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Reader {
     /// One permit for each entry that may be in flight; the engine gives them back as entries settle.
     pub(super) permits: Arc<Semaphore>,
     pub(super) gate: ReadGate,
+    /// True while no read is under way, and everything that was read has been sent.
+    pub(super) at_rest: watch::Sender<bool>,
 }
 
 impl Reader {
@@ -54,6 +56,7 @@ impl Reader {
     pub(super) async fn run(mut self, batches: mpsc::Sender<Vec<Entry>>, stop: CancellationToken) {
         let (mut backoff, mut failures) = (Backoff::new(), Failures::default());
         loop {
+            self.rest();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -65,6 +68,8 @@ impl Reader {
                 room = self.make_room() => room,
             };
             let Ok(mut reserved) = room else { return };
+            // Before the gate is looked at: whoever closed it and then saw the reader at rest can rely on that.
+            self.at_rest.send_replace(false);
             // Waiting for room may have taken long; the gate may have closed meanwhile.
             if !*self.gate.engine_reads.borrow() || !*self.gate.name_held.borrow() {
                 continue;
@@ -80,6 +85,7 @@ impl Reader {
                     self.context.works(&mut failures, "reading");
                     if entries.is_empty() {
                         drop(reserved);
+                        self.rest();
                         if !self.pause(&stop).await {
                             return;
                         }
@@ -96,6 +102,7 @@ impl Reader {
                 Err(error) => {
                     drop(reserved);
                     self.context.failed_vital(&mut failures, "reading", &error);
+                    self.rest();
                     self.recover(&error).await;
                     if !backoff.wait(&stop).await {
                         return;
@@ -103,6 +110,10 @@ impl Reader {
                 }
             }
         }
+    }
+
+    fn rest(&self) {
+        self.at_rest.send_if_modified(|rests| !std::mem::replace(rests, true));
     }
 
     /// Waits until there is room for a read worth its round trip.

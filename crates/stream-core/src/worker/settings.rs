@@ -25,7 +25,8 @@ pub struct WorkerSettings {
     pub claim_min_idle: Duration,
     /// How often to look for them, with jitter.
     pub claim_interval: Duration,
-    /// Whether to claim at all by itself.
+    /// Whether to claim by itself, to begin with; [`WorkerControl::set_claiming`](crate::WorkerControl::set_claiming)
+    /// changes it.
     pub claim_auto: bool,
     /// The attempt after which a failing entry becomes a dead letter.
     pub max_deliveries: u64,
@@ -42,6 +43,8 @@ pub struct WorkerSettings {
     pub max_parked: usize,
     /// First attempts of entries with the same value in this field run in ID order.
     pub ordering_field: Option<String>,
+    /// Whether consumers may be told to drop deliveries, as if the process had died: for demos and tests.
+    pub fault_injection: bool,
     /// How long a drain may take before handlers are abandoned.
     pub drain_timeout: Duration,
     /// How long a name stays reserved without renewal.
@@ -71,6 +74,7 @@ impl Default for WorkerSettings {
             retry_jitter: 0.2,
             max_parked: 1_000,
             ordering_field: None,
+            fault_injection: false,
             drain_timeout: Duration::from_secs(8),
             lease_ttl: Duration::from_secs(5),
             lease_renew_interval: Duration::from_secs(1),
@@ -82,6 +86,12 @@ impl WorkerSettings {
     /// How often leases on entries in flight are renewed: often enough that one failed renewal costs none.
     pub(super) fn renew_interval(&self) -> Duration {
         (self.claim_min_idle / 5).min(self.lease_renew_interval).max(Duration::from_millis(1))
+    }
+
+    /// The idle time of entries that were handed over. Entries in flight are renewed before that, so the new owner
+    /// can tell them apart; and it looks for them before they have been idle for long enough to be anybody's.
+    pub(super) fn given_idle(&self) -> Duration {
+        self.claim_min_idle / 2
     }
 
     /// From this delivery on an entry may be what kills processes: two before ended nobody knows how, or all but the

@@ -20,6 +20,7 @@ impl<P: Process> Engine<P> {
         }
         // An error is that of a handler abandoned by a drain; its entries are given back.
         let Ok(finished) = result.map_err(propagate_panic) else { return };
+        self.context.metrics.counts.processed(finished.len() as u64);
         let mut committed = Vec::new();
         for Finished { delivery, verdict } in finished {
             self.queue.finished(&delivery);
@@ -79,7 +80,9 @@ impl<P: Process> Engine<P> {
     /// Drops entries that are done, of which `acked` were still pending. Which ones is not known.
     pub(super) fn settled(&mut self, ids: &[StreamId], acked: usize) {
         let (mut known, mut room) = (0, 0);
-        for id in ids {
+        for (at, id) in ids.iter().enumerate() {
+            let outcome = if at < acked { DeliveryOutcome::Acked } else { DeliveryOutcome::OwnershipLost };
+            self.levers.ended(*id, outcome);
             if let Some(held) = self.in_flight.remove(id) {
                 known += 1;
                 room += usize::from(held.permit);
@@ -94,6 +97,7 @@ impl<P: Process> Engine<P> {
 
     /// Drops an entry that is not ours to settle (any more).
     pub(super) fn forget(&mut self, id: StreamId, outcome: DeliveryOutcome) {
+        self.levers.ended(id, outcome);
         self.let_go(id);
         self.context.metrics.delivered(outcome, 1);
     }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use prometheus::Registry;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DrainReport, Handler, Projection, WorkerMetrics, WorkerSettings,
-    consumer::run_consumer,
-    context::Context,
+    DrainReport, Handler, Projection, WorkerControl, WorkerMetrics, WorkerSettings,
+    control::Command,
+    crew::{Crew, Plan},
     health::WorkerHealth,
-    isolation::Isolation,
     process::{HandlerProcess, Process},
     projection::{ProjectionProcess, SharedGenerations},
     rebuilder::Rebuilder,
@@ -48,7 +47,25 @@ pub struct Worker {
     settings: Arc<WorkerSettings>,
     metrics: WorkerMetrics,
     health: WorkerHealth,
-    ready: watch::Sender<usize>,
+    ready: watch::Sender<ConsumersReady>,
+    control: WorkerControl,
+    commands: mpsc::Receiver<Command>,
+}
+
+/// How many consumers hold their names, and how many there are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConsumersReady {
+    /// Consumers that hold their names.
+    pub ready: usize,
+    /// Consumers of the settings and added ones, less those that were removed.
+    pub wanted: usize,
+}
+
+impl ConsumersReady {
+    /// Whether all hold their names.
+    pub const fn is_ready(self) -> bool {
+        self.ready >= self.wanted
+    }
 }
 
 impl Worker {
@@ -65,19 +82,25 @@ impl Worker {
             return Err(WorkerError::NoConsumers);
         }
         let metrics = WorkerMetrics::register(registry, group)?;
-        let (ready, _) = watch::channel(0);
+        let ready = watch::Sender::new(ConsumersReady { ready: 0, wanted: settings.consumers.len() });
+        let (control, commands) = WorkerControl::new();
         let (group, settings, health) = (group.into(), Arc::new(settings), WorkerHealth::default());
-        Ok(Self { connector, stream, group, settings, metrics, health, ready })
+        Ok(Self { connector, stream, group, settings, metrics, health, ready, control, commands })
     }
 
     /// How many of the consumers hold their names: the worker is ready when all do.
-    pub fn consumers_ready(&self) -> watch::Receiver<usize> {
+    pub fn consumers_ready(&self) -> watch::Receiver<ConsumersReady> {
         self.ready.subscribe()
     }
 
     /// Whether the consumers can read and settle.
     pub fn health(&self) -> WorkerHealth {
         self.health.clone()
+    }
+
+    /// The worker's levers, for as long as it runs.
+    pub fn control(&self) -> WorkerControl {
+        self.control.clone()
     }
 
     /// Runs `handler` for every delivery until `shutdown`, then drains. Waits for Redis as long as it
@@ -137,40 +160,10 @@ impl Worker {
         process: P,
         shutdown: CancellationToken,
     ) -> Result<DrainReport, WorkerError> {
-        // One consumer that cannot go on stops the others, in order.
-        let shutdown = shutdown.child_token();
+        let Self { connector, stream, group, settings, metrics, health, ready, control: _, commands } = self;
         let process = Arc::new(process);
-        let isolation = Isolation::new();
-        let mut consumers = JoinSet::new();
-        for (index, name) in self.settings.consumers.iter().enumerate() {
-            let context = Arc::new(Context {
-                stream: self.stream.clone(),
-                group: Arc::clone(&self.group),
-                consumer: name.as_str().into(),
-                settings: Arc::clone(&self.settings),
-                metrics: self.metrics.clone(),
-                health: self.health.clone(),
-                isolation: isolation.clone(),
-                records_position: index == 0,
-            });
-            let (connector, process) = (self.connector.clone(), Arc::clone(&process));
-            consumers.spawn(run_consumer(context, connector, process, self.ready.clone(), shutdown.clone()));
-        }
-        let mut total = DrainReport::default();
-        let mut failure = None;
-        while let Some(result) = consumers.join_next().await {
-            match result {
-                Ok(Ok(report)) => total = total.plus(report),
-                Ok(Err(error)) => {
-                    shutdown.cancel();
-                    failure.get_or_insert(WorkerError::Name(error));
-                }
-                Err(_) => {
-                    shutdown.cancel();
-                    failure.get_or_insert(WorkerError::Panicked);
-                }
-            }
-        }
-        failure.map_or(Ok(total), Err)
+        let plan = Plan { connector, stream, group, settings, metrics, health, ready, process };
+        // On the heap: callers hold it in futures of their own.
+        Box::pin(Crew::new(plan, &shutdown).run(commands)).await
     }
 }

@@ -80,6 +80,23 @@ impl Suspects {
         self.idle.clear();
     }
 
+    /// Whether this is one of the consumer's own that wait for their turn.
+    pub(super) fn knows(&self, id: StreamId) -> bool {
+        let unanswered = self.unanswered.iter().flat_map(|wanted| &wanted.entries);
+        self.own.iter().chain(unanswered).any(|(known, _)| *known == id)
+    }
+
+    /// The consumer's own were given to somebody else.
+    pub(super) fn forget_own(&mut self) {
+        self.own.clear();
+        self.unanswered = None;
+    }
+
+    /// Whether none is being claimed, and none runs.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.job.is_running() && self.running.is_none()
+    }
+
     fn next_wanted(&mut self) -> Wanted {
         if let Some(unanswered) = self.unanswered.take() {
             return unanswered;
@@ -88,6 +105,13 @@ impl Suspects {
         let list = if own { &mut self.own } else { &mut self.idle };
         let entries = list.drain(..list.len().min(CLAIM_PAGE)).collect();
         Wanted { own, entries, again: false }
+    }
+
+    /// Gives up the turn, unless its suspect runs or is being claimed.
+    fn stand_back_unless_busy(&mut self) {
+        if !self.job.is_running() {
+            self.stand_back();
+        }
     }
 
     /// Gives up the turn, unless its suspect runs.
@@ -122,6 +146,10 @@ impl<P: Process> Engine<P> {
     pub(super) fn advance_suspects(&mut self) {
         if self.suspects.is_empty() && self.suspects.turn.is_none() {
             return;
+        }
+        if self.levers.handover.is_some() {
+            // They may be somebody else's by then.
+            return self.suspects.stand_back_unless_busy();
         }
         if self.suspects.turn.is_none() {
             if self.queue.is_ready() || !self.wants_turn() || !*self.name_held.borrow() {
@@ -165,7 +193,7 @@ impl<P: Process> Engine<P> {
     fn are_idle_suspects_old(&self) -> bool {
         let Suspects { own, idle, unanswered, seen, .. } = &self.suspects;
         let only_idle = own.is_empty() && unanswered.is_none() && !idle.is_empty();
-        only_idle && self.context.settings.claim_auto && *seen != self.context.isolation.turns()
+        only_idle && self.levers.claim_auto() && *seen != self.context.isolation.turns()
     }
 
     pub(super) fn on_suspect_claimed(&mut self, wanted: Wanted, result: Result<Claimed, Error>) {
@@ -205,6 +233,10 @@ impl<P: Process> Engine<P> {
         if let Some(entry) = claimed.entries.pop()
             && let Some(delivery) = self.deliver_again(entry, false)
         {
+            if !wanted.own {
+                self.context.metrics.claimed();
+                self.levers.claimed_suspect(delivery.row, delivery.id);
+            }
             if self.claiming.stop.is_cancelled() {
                 // A drain starts nothing.
                 self.queue.push(delivery);

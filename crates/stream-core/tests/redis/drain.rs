@@ -77,8 +77,12 @@ async fn an_idle_worker_leaves_nothing_behind() {
     assert_eq!(worker.drain().await, DrainReport::default());
     assert!(bench.stream.consumers(GROUP).await.unwrap().is_empty());
     let keys: Vec<String> = bench.cmd("KEYS *").await;
-    let position = bench.stream.key().position(GROUP);
-    assert!(keys.iter().all(|key| key == bench.stream.key().as_str() || *key == position), "{keys:?}");
+    let key = bench.stream.key();
+    let kept = [key.to_string(), key.position(GROUP), key.worker_totals()];
+    assert!(keys.iter().all(|key| kept.contains(key)), "{keys:?}");
+    // What it did is known after it has gone.
+    let totals = bench.stream.group_totals(GROUP).await.unwrap();
+    assert_eq!((totals.processed, totals.acked, totals.claimed), (3, 3, 0));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stream_core::{ErrorKind, Handover, StartAt, StreamId};
+use stream_core::{ErrorKind, Handover, HandoverError, HandoverRequest, StartAt, StreamId};
 
 use crate::support::{Bench, GROUP};
 
@@ -75,18 +75,31 @@ async fn a_handover_moves_every_row_and_counts_none() {
     bench.set_row("from", ids[0], 4, Duration::from_secs(9)).await;
     bench.cmd::<i64>(&format!("XDEL $stream {} {}", ids[5], ids[900])).await;
 
-    let done = bench.stream.handover(GROUP, "from", "to").await.unwrap();
+    let idle = Duration::from_mins(1);
+    let request = HandoverRequest { group: GROUP, from: "from", to: "to", idle, only_if_dead: true };
+    let error = bench.stream.handover(&request).await.unwrap_err();
+    assert!(matches!(&error, HandoverError::PeerGone(name) if name == "to"), "{error}");
+    let lease = |name| bench.stream.key().consumer_lease(GROUP, name);
+    bench.cmd::<()>(&format!("SET {} x", lease("to"))).await;
+    bench.cmd::<()>(&format!("SET {} x", lease("from"))).await;
+    let error = bench.stream.handover(&request).await.unwrap_err();
+    assert!(matches!(&error, HandoverError::SourceAlive(name) if name == "from"), "{error}");
+    assert_eq!(bench.rows().await[0].consumer, "from", "nothing was done");
+    bench.cmd::<i64>(&format!("DEL {}", lease("from"))).await;
+
+    let done = bench.stream.handover(&request).await.unwrap();
     assert_eq!(done, Handover { moved: 1_200, lost: vec![ids[5], ids[900]] });
     let rows = bench.rows().await;
     assert_eq!(rows.len(), 1_201);
     assert_eq!((rows[0].deliveries, rows[1].deliveries), (4, 1));
-    assert!(rows[..1_200].iter().all(|row| row.consumer == "to" && row.idle < Duration::from_secs(5)));
+    assert!(rows[..1_200].iter().all(|row| row.consumer == "to" && row.idle >= idle && row.idle < idle * 2));
     assert_eq!(rows[1_200].consumer, "bystander");
     let lost = |id: StreamId| (id.to_string(), "payload_lost".to_owned());
     assert_eq!(bench.dead().await, [lost(ids[5]), lost(ids[900])]);
 
-    assert_eq!(bench.stream.handover(GROUP, "from", "to").await.unwrap(), Handover::default());
-    assert_eq!(bench.stream.handover(GROUP, "to", "to").await.unwrap(), Handover::default());
+    assert_eq!(bench.stream.handover(&request).await.unwrap(), Handover::default());
+    let to_itself = HandoverRequest { from: "to", ..request };
+    assert_eq!(bench.stream.handover(&to_itself).await.unwrap(), Handover::default());
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn several_consumers_share_the_work() {
     let mut ready = worker.consumers_ready();
     let shutdown = tokio_util::sync::CancellationToken::new();
     let task = tokio::spawn(worker.run_handler(seen.acking(), shutdown.clone()));
-    ready.wait_for(|ready| *ready == 3).await.unwrap();
+    ready.wait_for(|now| now.ready == 3 && now.is_ready()).await.unwrap();
     for _ in 0..30 {
         bench.append(10).await;
     }
@@ -63,7 +63,7 @@ async fn several_consumers_share_the_work() {
     shutdown.cancel();
     task.await.unwrap().unwrap();
     assert_eq!(seen.all().len(), 300);
-    assert_eq!(*ready.borrow(), 0);
+    assert_eq!(ready.borrow().ready, 0);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stream_core::{DeadReason, Lease, StreamId, Take};
+use stream_core::{ConsumerCounters, DeadReason, Holder, Lease, NameLease, NameRenewal, StreamId, Take};
 use testkit::RedisServer;
 
 use crate::{
@@ -41,6 +41,12 @@ async fn leases_can_be_taken_and_kept_on_a_full_server() {
     assert_eq!(lease.take(None).await.unwrap(), Take::Taken);
     assert!(lease.renew().await.unwrap());
     assert!(lease.release().await.unwrap());
+
+    let holder = Holder::current("host-1", "");
+    let name = NameLease::reserve(&bench.stream, GROUP, "c", &holder, Duration::from_secs(9)).await.unwrap();
+    let done = ConsumerCounters { processed: 2, acked: 2, ..ConsumerCounters::default() };
+    assert_eq!(name.renew(done).await.unwrap(), NameRenewal::Held);
+    assert_eq!(bench.stream.group_totals(GROUP).await.unwrap(), done);
 }
 
 #[tokio::test]

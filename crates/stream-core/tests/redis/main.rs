@@ -17,6 +17,7 @@ mod hard_times;
 mod info;
 mod isolation;
 mod leases;
+mod levers;
 mod limits;
 mod names;
 mod pending;

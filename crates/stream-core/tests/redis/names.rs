@@ -2,13 +2,15 @@
 
 use std::{process::Command, time::Duration};
 
-use stream_core::{Holder, NameError, NameLease, WorkerError, WorkerSettings};
+use stream_core::{ConsumerCounters, Holder, NameError, NameLease, NameRenewal, WorkerError, WorkerSettings};
 use testkit::eventually;
 use tokio::time::Instant;
 
 use crate::support::{Bench, GROUP, SOON, Seen, quick};
 
 const TTL: Duration = Duration::from_secs(2);
+const NONE: ConsumerCounters =
+    ConsumerCounters { processed: 0, acked: 0, claimed: 0, retried: 0, dead_lettered: 0 };
 
 async fn reserve(bench: &Bench, holder: &Holder, ttl: Duration) -> Result<NameLease, NameError> {
     NameLease::reserve(&bench.stream, GROUP, "c-0", holder, ttl).await
@@ -22,12 +24,12 @@ async fn a_reserved_name_is_listed_with_its_consumer() {
     assert_eq!(bench.stream.consumers(GROUP).await.unwrap()[0].name, "c-0");
     let value: String = bench.cmd(&format!("HGET {} {GROUP}/c-0", bench.stream.key().workers())).await;
     assert_eq!(serde_json::from_str::<Holder>(&value).unwrap(), holder);
-    assert!(name.renew().await.unwrap());
+    assert!(name.renew(NONE).await.unwrap().is_held());
 
     name.release(false).await.unwrap();
     let workers: i64 = bench.cmd(&format!("HLEN {}", bench.stream.key().workers())).await;
     assert_eq!(workers, 1, "it has entries left: the reaper must find it");
-    assert!(!name.renew().await.unwrap());
+    assert!(!name.renew(NONE).await.unwrap().is_held());
     reserve(&bench, &holder, TTL).await.unwrap().release(true).await.unwrap();
     let left: i64 = bench.cmd(&format!("EXISTS {}", bench.stream.key().workers())).await;
     assert_eq!(left, 0);
@@ -41,7 +43,7 @@ async fn a_second_claimant_gives_up_as_soon_as_it_sees_a_renewal() {
     let started = Instant::now();
     let keep = async {
         loop {
-            first.renew().await.unwrap();
+            first.renew(NONE).await.unwrap();
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -66,7 +68,7 @@ async fn a_name_whose_holder_went_silent_is_free_after_its_lease() {
     let started = Instant::now();
     reserve(&bench, &Holder::current("host-2", ""), ttl).await.unwrap();
     assert!(started.elapsed() >= Duration::from_millis(500), "not while it was held");
-    assert!(!first.renew().await.unwrap());
+    assert!(!first.renew(NONE).await.unwrap().is_held());
 }
 
 #[tokio::test]
@@ -147,4 +149,53 @@ async fn a_worker_that_waits_for_its_name_can_be_stopped() {
     worker.drain().await;
     let value: String = bench.cmd(&format!("GET {lease}")).await;
     assert_eq!(value, "somebody-else", "not ours to release");
+}
+
+/// What the registry says of the consumer, and the group's totals.
+async fn told(bench: &Bench) -> (ConsumerCounters, ConsumerCounters) {
+    let registered = bench.stream.registered_consumers().await.expect("the registry");
+    assert_eq!(registered.len(), 1);
+    (registered[0].counters, bench.stream.group_totals(GROUP).await.expect("the totals"))
+}
+
+#[tokio::test]
+async fn counts_are_added_to_the_groups_totals_once_however_often_they_are_told() {
+    let bench = Bench::with_group().await;
+    let first = ConsumerCounters { processed: 5, acked: 3, retried: 2, ..NONE };
+    let name = reserve(&bench, &Holder::current("host-1", ""), TTL).await.unwrap();
+    assert_eq!(told(&bench).await, (NONE, NONE));
+    for _ in 0..3 {
+        assert_eq!(name.renew(first).await.unwrap(), NameRenewal::Held);
+    }
+    assert_eq!(told(&bench).await, (first, first));
+    let second = ConsumerCounters { processed: 6, acked: 4, ..first };
+    name.renew(second).await.unwrap();
+    assert_eq!(told(&bench).await, (second, second));
+
+    // The next process of that name begins anew; the totals go on.
+    bench.cmd::<i64>(&format!("DEL {}", bench.stream.key().consumer_lease(GROUP, "c-0"))).await;
+    let name = reserve(&bench, &Holder::current("host-1", ""), TTL).await.unwrap();
+    assert_eq!(told(&bench).await, (NONE, second));
+    name.renew(first).await.unwrap();
+    let both = ConsumerCounters { processed: 11, acked: 7, retried: 4, ..NONE };
+    assert_eq!(told(&bench).await, (first, both));
+    name.release(true).await.unwrap();
+    assert_eq!(bench.stream.group_totals(GROUP).await.unwrap(), both);
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_written_cost_no_lease() {
+    let bench = Bench::with_group().await;
+    let name = reserve(&bench, &Holder::current("host-1", ""), TTL).await.unwrap();
+    let totals = bench.stream.key().worker_totals();
+    let done = ConsumerCounters { processed: 5, acked: 3, ..NONE };
+    for spoil in [format!("SET {totals} x"), format!("HSET {totals} {GROUP}/acked x")] {
+        bench.cmd::<redis::Value>(&format!("DEL {totals}")).await;
+        bench.cmd::<redis::Value>(&spoil).await;
+        assert_eq!(name.renew(done).await.unwrap(), NameRenewal::HeldUncounted, "{spoil}");
+        assert_eq!(bench.stream.registered_consumers().await.unwrap()[0].counters, NONE, "all or nothing");
+    }
+    bench.cmd::<redis::Value>(&format!("DEL {totals}")).await;
+    assert_eq!(name.renew(done).await.unwrap(), NameRenewal::Held);
+    assert_eq!(told(&bench).await, (done, done));
 }

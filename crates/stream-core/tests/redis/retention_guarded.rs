@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stream_core::{
-    GroupRetention, Holder, NameLease, RegisteredConsumer, Retained, RetentionRule, Standing, StartAt,
-    StreamId,
+    ConsumerCounters, GroupRetention, Holder, NameLease, RegisteredConsumer, Retained, RetentionRule,
+    Standing, StartAt, StreamId,
 };
 
 use crate::{
@@ -350,7 +350,12 @@ async fn a_registered_consumer_of_another_group_is_no_sign() {
     bench.cmd::<()>(&format!("SET {} someone", bench.stream.key().consumer_lease("other", "b"))).await;
     retain(&bench, &rule(ids[2], &[])).await;
     silent_for(&bench, GROUP, Duration::from_hours(25)).await;
-    let other = RegisteredConsumer { group: "other".to_owned(), consumer: "b".to_owned(), holder: None };
+    let other = RegisteredConsumer {
+        group: "other".to_owned(),
+        consumer: "b".to_owned(),
+        holder: None,
+        counters: ConsumerCounters::default(),
+    };
     let retained = bench.stream.retain(&rule(ids[2], &[]), &[other], LEASE).await.unwrap().unwrap();
     assert_eq!(group(&retained, GROUP).standing, Standing::Stale);
 }

@@ -10,8 +10,8 @@ use prometheus::{Registry, TextEncoder};
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 use stream_core::{
     ConnectSettings, Connector, Delivery, DrainReport, Entry, EventStream, Fields, Handler, Outcome,
-    PendingFilter, PendingRow, Projection, RangeQuery, StartAt, StreamId, StreamKey, Worker, WorkerError,
-    WorkerSettings,
+    PendingFilter, PendingRow, Projection, RangeQuery, StartAt, StreamId, StreamKey, Worker, WorkerControl,
+    WorkerError, WorkerSettings,
 };
 use testkit::{RedisServer, eventually};
 use tokio::task::JoinHandle;
@@ -142,9 +142,10 @@ impl Bench {
 
     pub(crate) fn project(&self, settings: WorkerSettings, projection: impl Projection) -> Running {
         let (worker, registry) = self.worker(settings);
+        let control = worker.control();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(worker.run_projection(projection, 100, shutdown.clone()));
-        Running { shutdown, task, registry }
+        Running { shutdown, task, control, registry }
     }
 }
 
@@ -208,14 +209,15 @@ pub(crate) fn quick(consumer: &str) -> WorkerSettings {
 pub(crate) struct Running {
     pub(crate) shutdown: CancellationToken,
     pub(crate) task: JoinHandle<Result<DrainReport, WorkerError>>,
+    pub(crate) control: WorkerControl,
     registry: Registry,
 }
 
 impl Running {
     pub(crate) fn start(worker: Worker, registry: Registry, handler: impl Handler) -> Self {
-        let shutdown = CancellationToken::new();
+        let (shutdown, control) = (CancellationToken::new(), worker.control());
         let task = tokio::spawn(worker.run_handler(handler, shutdown.clone()));
-        Self { shutdown, task, registry }
+        Self { shutdown, task, control, registry }
     }
 
     pub(crate) async fn drain(self) -> DrainReport {

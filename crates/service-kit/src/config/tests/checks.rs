@@ -52,6 +52,17 @@ fn unknown_keys_are_refused_in_every_layer() {
     );
 }
 
+#[test]
+fn a_token_that_cannot_be_used_is_refused_without_showing_it() {
+    for token in ["short-s3cret", "0123456789abcdef s3cret", "0123456789abcdef-s3cr\u{e9}t"] {
+        let lines = refused(&args(&[&format!("admin.token={token}")]), &[]);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("admin.token (--set admin.token): cannot be used"), "{lines:?}");
+        assert!(!lines[0].contains("s3cr"), "{lines:?}");
+    }
+    assert!(load(&args(&["admin.token=0123456789abcdef", "admin.fault_injection=true"]), &[]).is_ok());
+}
+
 /// One assignment that must be refused, and what its message must contain.
 fn assert_refused(assignment: &str, expected: &str) {
     let lines = refused(&args(&[assignment]), &[]);

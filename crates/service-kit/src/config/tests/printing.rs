@@ -53,6 +53,19 @@ fn redis_urls_are_masked_wherever_they_are_shown() {
 }
 
 #[test]
+fn a_token_is_never_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, "0123456789abcdef\n").unwrap();
+    let from_file = [("ORDERFLOW__ADMIN__TOKEN__FILE", path.to_str().unwrap())];
+    assert!(printed(&[], &from_file).contains("token = \"***\" # "));
+    assert!(printed(&[], &[]).contains("token = \"\" # default"));
+    let settings = super::load(&args(&[]), &from_file).unwrap();
+    assert_eq!(settings.admin.token.expose(), "0123456789abcdef");
+    assert!(!format!("{settings:?} {}", settings.admin.token).contains("0123"));
+}
+
+#[test]
 fn credentials_are_told_by_their_name() {
     for key in ["admin.token", "smtp.password", "webhook.signing_secret", "redis.url"] {
         assert!(print::is_secret(key), "{key}");
