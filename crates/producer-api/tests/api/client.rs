@@ -37,10 +37,10 @@ impl Api {
         Self::with(RedisServer::start().await, &[])
     }
 
-    /// Starts with settings, and waits until it is ready.
+    /// Starts with settings, and waits until it is ready and writes nothing by itself any more.
     pub(crate) fn with(redis: RedisServer, settings: &[(&str, &str)]) -> Self {
         let api = Self::listening(redis, settings);
-        api.process.logged("ready");
+        api.process.logged_all(["ready", "the server's capabilities were tried"]);
         api
     }
 

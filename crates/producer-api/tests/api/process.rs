@@ -70,6 +70,17 @@ impl Process {
         }
     }
 
+    /// Waits until each of these was logged, in whatever order; lines between them are dropped.
+    pub(crate) fn logged_all<const N: usize>(&self, messages: [&str; N]) {
+        let mut left = messages.to_vec();
+        let end = Instant::now() + HANG;
+        while !left.is_empty() {
+            let line = self.log.recv_timeout(end.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("no log lines {left:?}"));
+            left.retain(|message| line["message"] != *message);
+        }
+    }
+
     pub(crate) fn terminate(&self) {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a pid"));
         kill(pid, Signal::SIGTERM).expect("a running process");
