@@ -1,6 +1,7 @@
 //! The worker runtime: reads through a group, runs handlers, settles every entry, survives crashes.
 
 mod claiming;
+mod commands;
 mod consumer;
 mod context;
 mod control;
