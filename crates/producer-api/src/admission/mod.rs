@@ -1,7 +1,7 @@
 //! Admission: whether events are taken, or the stream has reached a hard cap of retention.
 //!
 //! The length comes with every pipeline, so that the entry cap holds to within what is in flight, with or without
-//! a reaper; memory, and what may open admission again, is [watched](watch).
+//! a reaper; memory, and what may open admission again, is [watched](mod@watch).
 
 mod watch;
 
