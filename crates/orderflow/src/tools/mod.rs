@@ -1,4 +1,4 @@
-//! Subcommands that look into Redis. `replay`, `consumers`, `claim`, `dlq` and the like have their place here.
+//! Subcommands that look into a running pipeline, or move one of its levers.
 
 pub(crate) mod analytics;
 pub(crate) mod claim;
