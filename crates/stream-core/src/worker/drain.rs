@@ -77,6 +77,8 @@ pub(super) async fn drain<P: Process>(mut engine: Engine<P>, reader: JoinHandle<
         }
     }
     abandon(&mut engine, deadline + SETTLE_MAX).await;
+    // Claims that were answered only now: never started, so their delivery does not count.
+    unstarted.extend(engine.queue.take_all().iter().map(|delivery| delivery.row));
     // Drops the reader's connection, so that nothing more is delivered to this consumer.
     reader.abort();
     let was_reading = reader.await.is_err();
