@@ -26,6 +26,8 @@
 //! ```
 
 pub mod admin;
+#[cfg(feature = "admin-client")]
+pub mod admin_client;
 mod capabilities;
 pub mod cli;
 pub mod config;
@@ -35,6 +37,7 @@ pub mod query;
 pub mod redis;
 pub mod shutdown;
 pub mod telemetry;
+pub mod token;
 pub mod worker;
 
 pub use capabilities::ServerCapabilities;

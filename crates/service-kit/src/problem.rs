@@ -1,6 +1,6 @@
 //! RFC 9457 problem details as axum responses.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{Method, StatusCode, Uri, header};
@@ -14,8 +14,8 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     status: StatusCode,
-    kind: &'static str,
-    title: &'static str,
+    kind: Cow<'static, str>,
+    title: Cow<'static, str>,
     detail: Option<String>,
     members: Map<String, Value>,
     retry_after: Option<Duration>,
@@ -24,8 +24,29 @@ pub struct Problem {
 impl Problem {
     /// A problem of a stable type: a relative reference such as `/problems/invalid-event`, and a
     /// title that is the same for every occurrence.
-    pub fn new(status: StatusCode, kind: &'static str, title: &'static str) -> Self {
+    pub fn new(
+        status: StatusCode,
+        kind: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (kind, title) = (kind.into(), title.into());
         Self { status, kind, title, detail: None, members: Map::new(), retry_after: None }
+    }
+
+    /// The problem that another service has answered with `status`, to be passed on or looked at. What does not say
+    /// its type is `/problems/upstream`; what is no JSON object at all says nothing but its status.
+    pub fn answered(status: StatusCode, body: &Value) -> Self {
+        let text = |member: &str| body[member].as_str().map(str::to_owned);
+        let kind = text("type").unwrap_or_else(|| "/problems/upstream".to_owned());
+        let title = text("title").unwrap_or_else(|| "Another service refused".to_owned());
+        let standard = ["type", "title", "status", "detail"];
+        let members = body.as_object().into_iter().flatten();
+        let members = members.filter(|(name, _)| !standard.contains(&name.as_str()));
+        Self {
+            detail: text("detail"),
+            members: members.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            ..Self::new(status, kind, title)
+        }
     }
 
     /// Says what is particular to this occurrence.
@@ -55,15 +76,20 @@ impl Problem {
     }
 
     /// The type, e.g. `/problems/invalid-event`.
-    pub fn kind(&self) -> &'static str {
-        self.kind
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// What is particular to this occurrence, else its title: the one sentence to show where there is room for one.
+    pub fn message(&self) -> &str {
+        self.detail.as_deref().unwrap_or(&self.title)
     }
 
     /// The JSON object, also for problems inside a `207` answer.
     pub fn to_json(&self) -> Value {
         let mut object = self.members.clone();
-        object.insert("type".to_owned(), self.kind.into());
-        object.insert("title".to_owned(), self.title.into());
+        object.insert("type".to_owned(), self.kind.as_ref().into());
+        object.insert("title".to_owned(), self.title.as_ref().into());
         object.insert("status".to_owned(), self.status.as_u16().into());
         if let Some(detail) = &self.detail {
             object.insert("detail".to_owned(), detail.as_str().into());
@@ -106,7 +132,7 @@ impl From<JsonRejection> for Problem {
         let problem = Self::of_status(rejection.status()).detail(rejection.body_text());
         match rejection {
             JsonRejection::JsonSyntaxError(_) => {
-                Self { kind: "/problems/malformed-json", title: "Malformed JSON", ..problem }
+                Self { kind: "/problems/malformed-json".into(), title: "Malformed JSON".into(), ..problem }
             }
             _ => problem,
         }
@@ -117,7 +143,7 @@ impl From<JsonRejection> for Problem {
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         let problem = Self::of_status(rejection.status()).detail(rejection.body_text());
-        Self { kind: "/problems/invalid-query", title: "Invalid query", ..problem }
+        Self { kind: "/problems/invalid-query".into(), title: "Invalid query".into(), ..problem }
     }
 }
 

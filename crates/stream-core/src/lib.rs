@@ -37,10 +37,11 @@ pub use server::{Persistence, ServerInfo, ServerVersion};
 pub use stream::{
     AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed,
     ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage,
-    DeadLetterQuery, DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GroupRetention, Handover,
-    HandoverError, HandoverRequest, Lag, MaxLen, Page, PendingFilter, PendingRow, PendingSummary, Precision,
-    RangeQuery, RedriveOutcome, RegisteredConsumer, Renewed, Retained, RetentionRule, Retired, SettledDead,
-    Standing, StartAt, StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
+    DeadLetterQuery, DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GroupOverview,
+    GroupRetention, Handover, HandoverError, HandoverRequest, Lag, MaxLen, Overview, OverviewBounds, Page,
+    PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome, RegisteredConsumer,
+    Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt, StreamInfo, SweepPage, Tail,
+    UnreadableDeadLetter, Whereabouts,
 };
 pub use worker::{
     ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ConsumersReady, ControlError, Delivery,

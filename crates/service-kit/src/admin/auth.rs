@@ -1,40 +1,27 @@
 //! Who may pull the levers: whoever presents the token.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::{Problem, config::Secret};
+use crate::{
+    Problem,
+    config::Secret,
+    token::{BearerToken, bearer},
+};
 
-/// The token, and how it is compared.
+/// The token, if there is one.
 #[derive(Clone)]
-pub(super) struct Auth(Option<Arc<Token>>);
-
-struct Token {
-    token: Secret,
-    /// Keyed at random for this process: how long the comparison of two of its hashes takes tells nothing about the token.
-    hasher: RandomState,
-}
+pub(super) struct Auth(Option<Arc<BearerToken>>);
 
 impl Auth {
     pub(super) fn new(token: &Secret) -> Self {
-        let token = Token { token: token.clone(), hasher: RandomState::new() };
-        Self((!token.token.is_empty()).then(|| Arc::new(token)))
-    }
-}
-
-impl Token {
-    fn is(&self, presented: &str) -> bool {
-        let token = self.token.expose();
-        self.hasher.hash_one(presented) == self.hasher.hash_one(token) && presented == token
+        Self(BearerToken::new(token).map(Arc::new))
     }
 }
 
@@ -60,26 +47,4 @@ pub(super) async fn authorize(State(auth): State<Auth>, request: Request, next: 
         tracing::info!(%method, path, status = response.status().as_u16(), "an operator has pulled a lever");
     }
     response
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_token_itself_is_the_token() {
-        let Auth(Some(token)) = Auth::new(&Secret::new("0123456789abcdef")) else {
-            panic!("there is a token")
-        };
-        assert!(token.is("0123456789abcdef"));
-        for other in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeF"] {
-            assert!(!token.is(other), "{other}");
-        }
-        assert!(Auth::new(&Secret::new("")).0.is_none());
-    }
 }

@@ -16,6 +16,9 @@ const REDIS_SCHEMES: [&str; 7] =
 const BLOCKING_MARGIN_MIN: Duration = Duration::from_secs(5);
 /// One script renews the leases of all entries in flight, and looks at about so many rows.
 const MAX_IN_FLIGHT_MAX: usize = 10_000;
+/// Each has a connection, and a buffer that it shares with the others.
+const SUBSCRIBERS_MAX: usize = 10_000;
+const SUBSCRIBER_BUFFER_MAX: usize = 100_000;
 const RETRY_FACTOR: (f64, f64) = (1.0, 10.0);
 const RETRY_JITTER: (f64, f64) = (0.0, 1.0);
 /// An entry that waits is held in memory and renewed; beyond this it is a matter for dead letters.
@@ -63,15 +66,30 @@ impl<'a> Checker<'a> {
         if let Err((problem, allowed)) = stream_key(&settings.stream.key) {
             self.fail("stream.key", problem, allowed);
         }
-        let token = settings.admin.token.expose();
-        if !token.is_empty()
-            && (token.len() < TOKEN_BYTES_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        for (key, token) in
+            [("admin.token", &settings.admin.token), ("console.token", &settings.console.token)]
         {
-            let allowed = format!(
-                "empty, or at least {TOKEN_BYTES_MIN} printable ASCII characters without spaces, such as \
-                 `openssl rand -hex 32` prints"
-            );
-            self.fail("admin.token", "cannot be used as a bearer token", allowed);
+            let token = token.expose();
+            let is_printable = token.bytes().all(|byte| byte.is_ascii_graphic());
+            if !token.is_empty() && (token.len() < TOKEN_BYTES_MIN || !is_printable) {
+                let allowed = format!(
+                    "empty, or at least {TOKEN_BYTES_MIN} printable ASCII characters without spaces, such as \
+                     `openssl rand -hex 32` prints"
+                );
+                self.fail(key, "cannot be used as a bearer token", allowed);
+            }
+        }
+        for (key, url) in [
+            ("console.producer_url", &settings.console.producer_url),
+            ("console.analytics_url", &settings.console.analytics_url),
+        ] {
+            if !url::Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.has_host()) {
+                self.fail(
+                    key,
+                    format!("{url:?} cannot be used"),
+                    "http://host[:port] (TLS is not supported)",
+                );
+            }
         }
         if let Err(error) = EnvFilter::try_new(&settings.log.filter) {
             self.fail(
@@ -86,6 +104,21 @@ impl<'a> Checker<'a> {
         self.names("stream.event_types", &settings.stream.event_types);
         self.names("worker.names", &settings.worker.names);
         self.names("retention.groups", &settings.retention.groups);
+        self.names("console.allowed_hosts", &settings.console.allowed_hosts);
+        self.names("console.seed_consumers", &settings.console.seed_consumers);
+        for seed in &settings.console.seed_consumers {
+            // A group's name may contain a slash; a consumer's is what follows the last one.
+            if !seed
+                .rsplit_once('/')
+                .is_some_and(|(group, consumer)| !group.is_empty() && !consumer.is_empty())
+            {
+                self.fail(
+                    "console.seed_consumers",
+                    format!("holds {seed:?}"),
+                    "group/consumer, such as analytics/worker-c",
+                );
+            }
+        }
         let channels: Vec<_> = settings.notifications.channels.iter().map(ToString::to_string).collect();
         self.names("notifications.channels", &channels);
         for (key, is_empty) in [
@@ -110,7 +143,7 @@ impl<'a> Checker<'a> {
     }
 
     fn counts(&mut self, settings: &Settings) {
-        let Settings { producer, worker, analytics, retention, .. } = settings;
+        let Settings { producer, worker, analytics, console, retention, .. } = settings;
         for (key, count) in [
             ("producer.body_limit_bytes", producer.body_limit_bytes as u64),
             ("producer.queue_capacity", producer.queue_capacity as u64),
@@ -123,6 +156,8 @@ impl<'a> Checker<'a> {
             ("worker.max_parked", worker.max_parked as u64),
             ("analytics.batch_max", analytics.batch_max as u64),
             ("analytics.history_max", analytics.history_max as u64),
+            ("console.subscribers_max", console.subscribers_max as u64),
+            ("console.subscriber_buffer", console.subscriber_buffer as u64),
             ("retention.maxlen", retention.maxlen),
             ("retention.hard_cap_memory_percent", retention.hard_cap_memory_percent),
             ("retention.hard_cap_entries", retention.hard_cap_entries),
@@ -131,11 +166,14 @@ impl<'a> Checker<'a> {
                 self.fail(key, "is 0", "at least 1");
             }
         }
-        for (key, count) in
-            [("worker.max_in_flight", worker.max_in_flight), ("worker.max_parked", worker.max_parked)]
-        {
-            if count > MAX_IN_FLIGHT_MAX {
-                self.fail(key, format!("is {count}"), format!("at most {MAX_IN_FLIGHT_MAX}"));
+        for (key, count, max) in [
+            ("worker.max_in_flight", worker.max_in_flight, MAX_IN_FLIGHT_MAX),
+            ("worker.max_parked", worker.max_parked, MAX_IN_FLIGHT_MAX),
+            ("console.subscribers_max", console.subscribers_max, SUBSCRIBERS_MAX),
+            ("console.subscriber_buffer", console.subscriber_buffer, SUBSCRIBER_BUFFER_MAX),
+        ] {
+            if count > max {
+                self.fail(key, format!("is {count}"), format!("at most {max}"));
             }
         }
         for (key, number, (min, max)) in [
@@ -158,7 +196,8 @@ impl<'a> Checker<'a> {
     }
 
     fn durations(&mut self, settings: &Settings) {
-        let Settings { redis, producer, worker, analytics, reaper, retention, shutdown, .. } = settings;
+        let Settings { redis, producer, worker, analytics, reaper, console, retention, shutdown, .. } =
+            settings;
         let above_zero = Duration::from_nanos(1);
         for (key, duration, min) in [
             ("redis.connect_timeout", redis.connect_timeout, above_zero),
@@ -180,6 +219,8 @@ impl<'a> Checker<'a> {
             ("reaper.interval", reaper.interval, above_zero),
             ("reaper.lease_ttl", reaper.lease_ttl, REDIS_DURATION_MIN),
             ("reaper.consumer_idle_dead_after", reaper.consumer_idle_dead_after, above_zero),
+            ("console.request_deadline", console.request_deadline, above_zero),
+            ("console.session_ttl", console.session_ttl, above_zero),
             ("retention.age", retention.age, REDIS_DURATION_MIN),
             ("retention.stale_group_after", retention.stale_group_after, REDIS_DURATION_MIN),
             ("shutdown.grace", shutdown.grace, above_zero),

@@ -26,7 +26,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use resolve::Resolved;
 pub(crate) use schema::env_name;
 pub use sections::{
-    Admin, Analytics, DeadLetters, Log, Notifications, Producer, Reaper, Redis, Retention, Settings,
+    Admin, Analytics, Console, DeadLetters, Log, Notifications, Producer, Reaper, Redis, Retention, Settings,
     Shutdown, Stream, Worker,
 };
 pub use types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret};

@@ -178,6 +178,36 @@ sections! {
         consumer_idle_dead_after: Duration,
     }
 
+    /// console.
+    console: Console {
+        /// Where the page and its API are served.
+        listen: SocketAddr,
+        /// Where health and metrics are served, apart from the public port.
+        ops_listen: SocketAddr,
+        /// What whoever uses it must present; without one nobody has to.
+        token: Secret,
+        /// Whether it only shows.
+        read_only: bool,
+        /// Whether it may wipe the stream.
+        demo: bool,
+        /// Consumers that a reset leaves there, as `group/consumer`.
+        seed_consumers: Vec<String>,
+        /// Names that it may be called by where no token protects it.
+        allowed_hosts: Vec<String>,
+        /// The producer-api that events are sent to.
+        producer_url: String,
+        /// The analytics-worker that is asked for figures.
+        analytics_url: String,
+        /// Bounds the connections that stay open: one slow page after another must not pile up.
+        subscribers_max: usize,
+        /// Bounds the entries held for a subscriber that is slower than the stream.
+        subscriber_buffer: usize,
+        /// Bounds the time until a request has its answer, whatever Redis and the workers do.
+        request_deadline: Duration,
+        /// How long a session outlives its last request.
+        session_ttl: Duration,
+    }
+
     /// What bounds the stream.
     retention: Retention {
         /// Which of the bounds applies.

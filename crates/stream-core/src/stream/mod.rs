@@ -5,6 +5,7 @@ mod dead_letters;
 mod groups;
 mod handover;
 mod info;
+mod overview;
 mod pending;
 mod range;
 mod read;
@@ -24,6 +25,7 @@ pub use dead_letters::{
 pub use groups::StartAt;
 pub use handover::{Handover, HandoverError, HandoverRequest};
 pub use info::{ConsumerInfo, GroupInfo, Lag, StreamInfo};
+pub use overview::{GroupOverview, Overview, OverviewBounds};
 pub use pending::{AutoClaimed, PendingFilter, PendingRow, PendingSummary};
 pub use range::{Direction, Page, RangeQuery};
 pub use read::Tail;

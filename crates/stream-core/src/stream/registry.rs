@@ -30,7 +30,14 @@ struct Told {
 }
 
 /// HGETALL's reply.
-struct Registry(Vec<RegisteredConsumer>);
+#[derive(Default)]
+pub(super) struct Registry(Vec<RegisteredConsumer>);
+
+impl Registry {
+    pub(super) fn into_consumers(self) -> Vec<RegisteredConsumer> {
+        self.0
+    }
+}
 
 impl FromRedisValue for Registry {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
@@ -82,11 +89,17 @@ impl EventStream {
 
     /// For each consumer of `group`, whether its name is leased now.
     pub async fn consumers_alive(&self, group: &str, consumers: &[&str]) -> Result<Vec<bool>, Error> {
-        if consumers.is_empty() {
+        let names: Vec<_> = consumers.iter().map(|consumer| (group, *consumer)).collect();
+        self.names_leased(&names).await
+    }
+
+    /// For each group and consumer, whether the name is leased now.
+    pub async fn names_leased(&self, names: &[(&str, &str)]) -> Result<Vec<bool>, Error> {
+        if names.is_empty() {
             return Ok(Vec::new());
         }
         let mut cmd = redis::cmd("MGET");
-        for consumer in consumers {
+        for (group, consumer) in names {
             cmd.arg(self.key.consumer_lease(group, consumer));
         }
         let leases: Vec<Option<String>> = self.connection.query("MGET leases", &cmd).await?;

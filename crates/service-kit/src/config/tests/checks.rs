@@ -55,10 +55,12 @@ fn unknown_keys_are_refused_in_every_layer() {
 #[test]
 fn a_token_that_cannot_be_used_is_refused_without_showing_it() {
     for token in ["short-s3cret", "0123456789abcdef s3cret", "0123456789abcdef-s3cr\u{e9}t"] {
-        let lines = refused(&args(&[&format!("admin.token={token}")]), &[]);
-        assert_eq!(lines.len(), 1);
-        assert!(lines[0].starts_with("admin.token (--set admin.token): cannot be used"), "{lines:?}");
-        assert!(!lines[0].contains("s3cr"), "{lines:?}");
+        for key in ["admin.token", "console.token"] {
+            let lines = refused(&args(&[&format!("{key}={token}")]), &[]);
+            assert_eq!(lines.len(), 1);
+            assert!(lines[0].starts_with(&format!("{key} (--set {key}): cannot be used")), "{lines:?}");
+            assert!(!lines[0].contains("s3cr"), "{lines:?}");
+        }
     }
     assert!(load(&args(&["admin.token=0123456789abcdef", "admin.fault_injection=true"]), &[]).is_ok());
 }
@@ -82,6 +84,8 @@ fn values_out_of_range_are_refused() {
         "worker.max_deliveries",
         "analytics.batch_max",
         "analytics.history_max",
+        "console.subscribers_max",
+        "console.subscriber_buffer",
         "retention.maxlen",
         "retention.hard_cap_memory_percent",
         "retention.hard_cap_entries",
@@ -104,6 +108,15 @@ fn values_out_of_range_are_refused() {
     assert_refused("worker.names=[\"a\"]", "comma separated, without brackets");
     assert_refused("notifications.channels=pigeon", "allowed: a list of: log");
     assert_refused("retention.policy=none", "allowed: guarded, age or maxlen");
+    assert_refused("console.subscribers_max=10001", "is 10001; allowed: at most 10000");
+    assert_refused("console.request_deadline=0s", "is too short; allowed: more than zero");
+    assert_refused(
+        "console.producer_url=https://host/",
+        "allowed: http://host[:port] (TLS is not supported)",
+    );
+    assert_refused("console.analytics_url=host:8081", "allowed: http://host[:port] (TLS is not supported)");
+    assert_refused("console.seed_consumers=worker-a", "holds \"worker-a\"; allowed: group/consumer");
+    assert_refused("console.allowed_hosts=a,a", "holds \"a\" twice");
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! The routes: the page, the API that it uses, and the OpenAPI document made of it.
+
+mod extract;
+mod guard;
+mod live;
+mod session;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use service_kit::problem::{method_not_allowed, not_found};
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{app::App, assets};
+
+/// The largest body of a request, in bytes: that of a thousand IDs.
+const BODY_MAX: usize = 64 * 1024;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Orderflow console",
+    description = "What the console's page uses. Errors are `application/problem+json` (RFC 9457) with a stable `type`. With \
+                   `console.token` set, a request needs `Authorization: Bearer TOKEN`, or the cookie of a login.",
+))]
+struct Document;
+
+/// What needs no login.
+fn open() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(session::session))
+        .routes(routes!(session::login))
+        .routes(routes!(session::logout))
+}
+
+/// What does.
+fn closed() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(live::live)).routes(routes!(live::state))
+}
+
+/// The OpenAPI document.
+fn document() -> utoipa::openapi::OpenApi {
+    open().merge(closed()).into_openapi()
+}
+
+/// Method and path of every route of the API, and of the page.
+pub(crate) fn route_names() -> Vec<String> {
+    let page = ["GET /", "GET /assets/{*path}", "GET /openapi.json"].map(str::to_owned);
+    let documented = document().paths.paths;
+    let operations = documented.iter().flat_map(|(path, item)| {
+        let methods = [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete)];
+        methods
+            .into_iter()
+            .filter(|(_, operation)| operation.is_some())
+            .map(move |(method, _)| (method, path))
+    });
+    operations.map(|(method, path)| format!("{method} {path}")).chain(page).collect()
+}
+
+/// Every route. All errors are problems, also of paths and methods that there are not.
+pub(crate) fn router(app: App) -> Router {
+    let authorize = middleware::from_fn_with_state(app.clone(), guard::authorize);
+    let (api, document) = open().merge(closed().route_layer(authorize)).split_for_parts();
+    let document = document.to_json().unwrap_or_default();
+    let openapi = async move || ([("content-type", "application/json")], document.clone());
+    let bounded = middleware::from_fn_with_state(app.clone(), guard::bound);
+    let checked = middleware::from_fn_with_state(app.clone(), guard::check);
+    api.route("/", get(assets::page))
+        .route("/assets/{*path}", get(assets::file))
+        .route("/openapi.json", get(openapi))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(bounded)
+        .layer(checked)
+        .layer(middleware::from_fn_with_state(app.clone(), guard::count))
+        .layer(middleware::from_fn(guard::protect))
+        .with_state(app)
+}

@@ -1,0 +1,62 @@
+//! The service as a whole: what it is built of, and how it ends.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::Router;
+use service_kit::{Context, Redis, admin_client::AdminClient, ops};
+use stream_core::EventStream;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{
+    access::Access,
+    app::{App, Shared},
+    http,
+    live::{Builder, Live},
+    metrics::Metrics,
+    workers::Workers,
+};
+
+/// A console that listens and has not begun to serve.
+pub(crate) struct Console {
+    listener: TcpListener,
+    router: Router,
+    drain_timeout: Duration,
+}
+
+impl Console {
+    /// Binds the public port. Redis may be away: the page then says so.
+    pub(crate) async fn bind(context: &Context, redis: &Redis) -> anyhow::Result<Self> {
+        let settings = &context.settings;
+        let console = &settings.console;
+        let listener = ops::bind(console.listen, "console.listen").await?;
+        let addr = listener.local_addr().context("the public port has no address")?;
+        tracing::info!(
+            %addr, stream = %redis.stream.key(), login = !console.token.is_empty(), read_only = console.read_only,
+            demo = console.demo, "listening"
+        );
+        let metrics = Metrics::register(&context.registry, http::route_names())?;
+        let client = AdminClient::new(&settings.admin.token).context("cannot set up HTTP")?;
+        let workers = Arc::new(Workers::new(redis.stream.clone(), client));
+        // A connection of its own, so that a look delays no lever.
+        let looked_at = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
+        let builder = Builder::new(looked_at, Arc::clone(&workers));
+        let app = App::new(Shared {
+            stream: redis.stream.clone(),
+            access: Access::new(console),
+            workers,
+            live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
+            live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+            metrics,
+            shutdown: context.shutdown.clone(),
+            settings: Arc::clone(settings),
+        });
+        Ok(Self { listener, router: http::router(app), drain_timeout: settings.worker.drain_timeout })
+    }
+
+    /// Serves until shutdown, then finishes the requests in flight; whoever listens is told the end by its connection's.
+    pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
+        ops::serve(self.listener, self.router, context.shutdown.clone(), self.drain_timeout).await;
+        Ok(())
+    }
+}
