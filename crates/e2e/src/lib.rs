@@ -11,8 +11,10 @@ pub mod chaos;
 mod load;
 mod pipeline;
 mod service;
+mod up;
 
 pub use binary::binary;
 pub use load::{Journal, Load, Outcome, Posted};
 pub use pipeline::{Pipeline, Role};
 pub use service::Service;
+pub use up::Up;

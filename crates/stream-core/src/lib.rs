@@ -45,6 +45,6 @@ pub use stream::{
 };
 pub use worker::{
     ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ConsumersReady, ControlError, Delivery,
-    DrainReport, HandedOver, Handler, Outcome, Projection, Rejection, Removed, Worker, WorkerControl,
-    WorkerError, WorkerHealth, WorkerMetrics, WorkerSettings, WorkerStatus,
+    DrainReport, HandedOver, Handler, Outcome, Projection, RecentDelivery, RecentOutcome, Rejection, Removed,
+    Worker, WorkerControl, WorkerError, WorkerHealth, WorkerMetrics, WorkerSettings, WorkerStatus,
 };

@@ -25,7 +25,10 @@ impl<P: Process> Crew<P> {
             Command::Status { reply } => {
                 let members: Vec<Member> = self.entries.values().map(|entry| entry.member.clone()).collect();
                 let (group, claim_auto) = (self.plan.group.to_string(), self.claim_auto);
-                self.answer(reply, async move { Ok(operations::status(group, claim_auto, members).await) });
+                let settings = Arc::clone(&self.plan.settings);
+                self.answer(reply, async move {
+                    Ok(operations::status(group, claim_auto, settings, members).await)
+                });
             }
             Command::Pause { consumer, paused, reply } => {
                 let members = match &consumer {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::recent::RecentDelivery;
 use crate::{ConsumerCounters, Error, NameError, StreamId};
 
 /// What a lever could not do.
@@ -103,6 +104,8 @@ pub struct ConsumerStatus {
     pub dropped: u64,
     /// What it has done since it took its name.
     pub counters: ConsumerCounters,
+    /// Its last deliveries that have come to an end, newest first; at most 10.
+    pub recent: Vec<RecentDelivery>,
 }
 
 /// A worker and its consumers.
@@ -113,6 +116,10 @@ pub struct WorkerStatus {
     pub group: String,
     /// Whether it claims idle entries by itself.
     pub claim_auto: bool,
+    /// From which idle time on it claims entries (`claim_min_idle`), in milliseconds.
+    pub claim_min_idle_ms: u64,
+    /// Whether its consumers may be told to drop deliveries.
+    pub fault_injection: bool,
     /// Its consumers, by name.
     pub consumers: Vec<ConsumerStatus>,
 }

@@ -15,6 +15,7 @@ use super::{
     context::Context,
     control::{ClaimReport, ConsumerState, ControlError, HandedOver},
     metrics::DeliveryOutcome,
+    recent::{Recent, RecentDelivery},
 };
 use crate::{Claimed, Entry, Error, StreamId};
 
@@ -50,12 +51,13 @@ impl Levers {
 }
 
 /// What an engine tells of itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct EngineStatus {
     pub(super) in_flight: u64,
     pub(super) parked: u64,
     pub(super) drop_next: u64,
     pub(super) dropped: u64,
+    pub(super) recent: Vec<RecentDelivery>,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
@@ -102,6 +104,7 @@ pub(super) struct EngineLevers {
     pub(super) handover: Option<PendingHandover>,
     drop_next: u64,
     dropped_total: u64,
+    pub(super) recent: Recent,
     /// Rows that were dropped: left alone, as if this process had died, until they are claimed.
     pub(super) dropped: HashSet<StreamId>,
 }
@@ -148,6 +151,7 @@ impl EngineLevers {
             handover: None,
             drop_next: 0,
             dropped_total: 0,
+            recent: Recent::default(),
             dropped: HashSet::new(),
         }
     }
@@ -179,6 +183,7 @@ impl EngineLevers {
             parked: parked as u64,
             drop_next: self.drop_next,
             dropped: self.dropped_total,
+            recent: self.recent.newest_first(),
         }
     }
 
@@ -192,6 +197,7 @@ impl EngineLevers {
         let count = entries.len().min(usize::try_from(self.drop_next).unwrap_or(usize::MAX));
         for entry in entries.drain(..count) {
             tracing::warn!(group = %context.group, consumer = %context.consumer, id = %entry.id, "dropped as told: stays pending");
+            self.recent.dropped(entry.id);
             if self.dropped.len() < DROPPED_MAX {
                 self.dropped.insert(entry.id);
             }

@@ -11,6 +11,8 @@ use super::{
     context::Context,
     control::{ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ControlError, HandedOver, WorkerStatus},
     levers::{EngineStatus, Order},
+    recent::merged,
+    settings::WorkerSettings,
 };
 use crate::{Error, ErrorKind, EventStream};
 
@@ -52,7 +54,12 @@ async fn order<T>(
     timeout(within, asked).await.map_err(|_| ControlError::TimedOut(within))?
 }
 
-pub(super) async fn status(group: String, claim_auto: bool, members: Vec<Member>) -> WorkerStatus {
+pub(super) async fn status(
+    group: String,
+    claim_auto: bool,
+    settings: Arc<WorkerSettings>,
+    members: Vec<Member>,
+) -> WorkerStatus {
     let mut consumers = Vec::with_capacity(members.len());
     for member in members {
         let mut sum = EngineStatus::default();
@@ -65,8 +72,9 @@ pub(super) async fn status(group: String, claim_auto: bool, members: Vec<Member>
             sum.parked += status.parked;
             sum.drop_next += status.drop_next;
             sum.dropped += status.dropped;
+            sum.recent.extend(status.recent);
         }
-        let EngineStatus { in_flight, parked, drop_next, dropped } = sum;
+        let EngineStatus { in_flight, parked, drop_next, dropped, recent } = sum;
         let paused = member.context.levers.switches.borrow().paused;
         let (name, counters) = (member.context.consumer.to_string(), member.context.metrics.counts.so_far());
         consumers.push(ConsumerStatus {
@@ -78,9 +86,16 @@ pub(super) async fn status(group: String, claim_auto: bool, members: Vec<Member>
             drop_next,
             dropped,
             counters,
+            recent: merged(recent),
         });
     }
-    WorkerStatus { group, claim_auto, consumers }
+    WorkerStatus {
+        group,
+        claim_auto,
+        claim_min_idle_ms: settings.claim_min_idle.as_millis() as u64,
+        fault_injection: settings.fault_injection,
+        consumers,
+    }
 }
 
 /// Pauses or resumes. A pause is over its beginning when no read is under way.

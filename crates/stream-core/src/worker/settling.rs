@@ -9,6 +9,7 @@ use super::{
     engine::{Background, Engine, propagate_panic},
     metrics::DeliveryOutcome,
     process::{Finished, Process, Verdict},
+    recent::RECENT_MAX,
     settler::{ack_until_answered, bury_until_answered},
 };
 use crate::{DeadReason, SettledDead, StreamId};
@@ -22,6 +23,11 @@ impl<P: Process> Engine<P> {
         let Ok(finished) = result.map_err(propagate_panic) else { return };
         self.context.metrics.counts.processed(finished.len() as u64);
         let mut committed = Vec::new();
+        let max_deliveries = self.context.settings.max_deliveries;
+        // Of a large batch only the last are remembered.
+        for Finished { delivery, verdict } in finished.iter().rev().take(RECENT_MAX).rev() {
+            self.levers.recent.ended(delivery, verdict, delivery.deliveries >= max_deliveries);
+        }
         for Finished { delivery, verdict } in finished {
             self.queue.finished(&delivery);
             self.end_turn(delivery.row);
@@ -29,9 +35,7 @@ impl<P: Process> Engine<P> {
                 Verdict::Ack => self.to_ack.push(delivery.row),
                 Verdict::Committed => committed.push(delivery.row),
                 Verdict::NotPending => self.forget(delivery.row, DeliveryOutcome::OwnershipLost),
-                Verdict::Retry { reason, .. }
-                    if delivery.deliveries >= self.context.settings.max_deliveries =>
-                {
+                Verdict::Retry { reason, .. } if delivery.deliveries >= max_deliveries => {
                     self.bury(delivery, DeadReason::MaxDeliveries, reason);
                 }
                 Verdict::Retry { reason, after } => self.park(&delivery, &reason, after),

@@ -26,6 +26,7 @@ mod projection_faults;
 mod projection_rebuild;
 mod range;
 mod read;
+mod recent;
 mod recovery;
 mod redrive;
 mod retention;
