@@ -1,0 +1,33 @@
+// Short messages in a corner: results fade by themselves, problems stay until they are dismissed.
+
+import { h } from "./dom.js";
+
+const SHOWN = 4;
+const RESULT_MS = 7000;
+
+function put(area, kind, text, extra) {
+  const close = () => toast.remove();
+  const toast = h("div", { class: `toast ${kind}`, "data-testid": `toast-${kind}` },
+    h("p", {}, h("strong", {}, kind === "problem" ? "Problem: " : kind === "note" ? "Note: " : "Done: "), text, extra),
+    h("button", { type: "button", class: "quiet", "aria-label": "Dismiss", onclick: close }, "✕"));
+  const list = document.getElementById(area);
+  list.append(toast);
+  while (list.children.length > SHOWN) list.firstElementChild.remove();
+  return { toast, close };
+}
+
+/** A result. It stays while the pointer or the focus is on it. */
+export function done(text, extra) {
+  const { toast, close } = put("toasts-status", "result", text, extra);
+  let timer = setTimeout(close, RESULT_MS);
+  const hold = () => clearTimeout(timer);
+  const release = () => { clearTimeout(timer); timer = setTimeout(close, RESULT_MS); };
+  for (const name of ["mouseenter", "focusin"]) toast.addEventListener(name, hold);
+  for (const name of ["mouseleave", "focusout"]) toast.addEventListener(name, release);
+}
+
+/** Something that went wrong: what was tried, and what the server said. */
+export function failed(what, error) {
+  if (error.name === "AbortError" || error.status === 401) return;
+  put("toasts-alert", "problem", `${what}: ${error.message}`);
+}
