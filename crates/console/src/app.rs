@@ -4,10 +4,10 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use service_kit::{Settings, config::Console};
 use stream_core::EventStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Access, live::Live, metrics::Metrics, workers::Workers};
+use crate::{access::Access, live::Live, metrics::Metrics, upstream::Upstream, workers::Workers};
 
 /// The state of the router. Clones share it.
 #[derive(Debug, Clone)]
@@ -23,6 +23,12 @@ pub(crate) struct Shared {
     pub(crate) live: Live,
     /// Who may listen to the live state.
     pub(crate) live_subscribers: Arc<Semaphore>,
+    /// Where events are sent to.
+    pub(crate) producer: Upstream,
+    /// Who is asked for figures and orders.
+    pub(crate) analytics: Upstream,
+    /// Held by the one reset that is under way.
+    pub(crate) resetting: Mutex<()>,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
 }

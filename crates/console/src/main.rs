@@ -6,10 +6,12 @@ mod assets;
 mod clock;
 mod entry_json;
 mod http;
+mod levers;
 mod live;
 mod metrics;
 mod problems;
 mod service;
+mod upstream;
 mod workers;
 
 use std::process::ExitCode;

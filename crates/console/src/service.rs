@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use axum::Router;
 use service_kit::{Context, Redis, admin_client::AdminClient, ops};
 use stream_core::EventStream;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Semaphore},
+};
 
 use crate::{
     access::Access,
@@ -14,6 +17,7 @@ use crate::{
     http,
     live::{Builder, Live},
     metrics::Metrics,
+    upstream::Upstream,
     workers::Workers,
 };
 
@@ -47,6 +51,21 @@ impl Console {
             workers,
             live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
             live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+            producer: Upstream::new(
+                &console.producer_url,
+                "producer-api",
+                "/problems/producer-unreachable",
+                console.request_deadline,
+            )
+            .context("console.producer_url")?,
+            analytics: Upstream::new(
+                &console.analytics_url,
+                "analytics-worker",
+                "/problems/analytics-unreachable",
+                console.request_deadline,
+            )
+            .context("console.analytics_url")?,
+            resetting: Mutex::new(()),
             metrics,
             shutdown: context.shutdown.clone(),
             settings: Arc::clone(settings),

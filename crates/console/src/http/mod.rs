@@ -2,6 +2,7 @@
 
 mod extract;
 mod guard;
+mod levers;
 mod live;
 mod session;
 
@@ -33,7 +34,22 @@ fn open() -> OpenApiRouter<App> {
 
 /// What does.
 fn closed() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(live::live)).routes(routes!(live::state))
+    OpenApiRouter::new()
+        .routes(routes!(live::live))
+        .routes(routes!(live::state))
+        .routes(routes!(levers::produce))
+        .routes(routes!(levers::add))
+        .routes(routes!(levers::remove))
+        .routes(routes!(levers::pause))
+        .routes(routes!(levers::resume))
+        .routes(routes!(levers::drop_next))
+        .routes(routes!(levers::claim))
+        .routes(routes!(levers::hand_over))
+        .routes(routes!(levers::claiming))
+        .routes(routes!(levers::pause_group))
+        .routes(routes!(levers::resume_group))
+        .routes(routes!(levers::trim))
+        .routes(routes!(levers::reset))
 }
 
 /// The OpenAPI document.
