@@ -54,7 +54,7 @@ export const claim = (control, group, consumer, onResult) =>
 
 function idList(name, ids, testid) {
   if (ids.length === 0) return null;
-  return h("div", { "data-testid": testid }, h("h4", {}, name), h("div", { class: "ids", tabindex: "0", role: "group", "aria-label": name }, ids.map((id) => entryLink(id))));
+  return h("div", { "data-testid": testid }, h("h3", {}, name), h("div", { class: "ids", tabindex: "0", role: "group", "aria-label": name }, ids.map((id) => entryLink(id))));
 }
 
 /** What a claim did, IDs and all. */

@@ -47,7 +47,7 @@ function rangeTile() {
   const place = { first: h("dd", { "data-testid": "first-id" }), last: h("dd", { "data-testid": "last-id" }) };
   const span = h("dd", { class: "side" });
   return {
-    el: h("div", { class: "tile", "data-testid": "tile-range" }, h("dt", {}, "First entry"), place.first, h("dt", {}, "Last entry"), place.last, span),
+    el: h("div", { class: "tile double", "data-testid": "tile-range" }, h("dt", {}, "First entry"), place.first, h("dt", {}, "Last entry"), place.last, span),
     update(state) {
       for (const [name, id] of [["first", state.stream.first_id], ["last", state.stream.last_id]]) {
         if (place[name].dataset.value === String(id)) continue;

@@ -34,7 +34,7 @@ export function create() {
     h("div", { class: "form-row" }, field("Consumer", target), claimButton), result);
 
   const table = dataTable({
-    caption: "Pending entries", testid: "pending-table", key: (row) => row.id, rowTestid: (row) => `pending-${row.id}`,
+    caption: "Pending entries", testid: "pending-table", kind: "stack pairs", key: (row) => row.id, rowTestid: (row) => `pending-${row.id}`,
     columns: [
       { head: "ID", class: "nowrap", make: (row) => entryLink(row.id) },
       { head: "Consumer", field: "consumer", make: (row) => brief(row.consumer, 60), update: (el, row) => setText(el, row.consumer.slice(0, 60)) },
