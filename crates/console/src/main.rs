@@ -8,9 +8,11 @@ mod entry_json;
 mod http;
 mod levers;
 mod live;
+mod looking;
 mod metrics;
 mod problems;
 mod service;
+mod tail;
 mod upstream;
 mod workers;
 

@@ -17,6 +17,7 @@ use crate::{
     http,
     live::{Builder, Live},
     metrics::Metrics,
+    tail::Tails,
     upstream::Upstream,
     workers::Workers,
 };
@@ -51,6 +52,14 @@ impl Console {
             workers,
             live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
             live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+            tails: Tails::new(
+                redis.connector.clone(),
+                redis.stream.clone(),
+                console.subscriber_buffer,
+                context.shutdown.clone(),
+            ),
+            tail_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+            capabilities: redis.capabilities.clone(),
             producer: Upstream::new(
                 &console.producer_url,
                 "producer-api",

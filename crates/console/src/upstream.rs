@@ -20,7 +20,7 @@ const ANSWER_MAX: usize = 8 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
     http: Client,
-    base: String,
+    base: Url,
     name: &'static str,
     kind: &'static str,
 }
@@ -43,23 +43,28 @@ impl Upstream {
         within: Duration,
     ) -> anyhow::Result<Self> {
         let mut http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(within);
-        if is_loopback(&Url::parse(url)?) {
+        let base = Url::parse(url)?;
+        if is_loopback(&base) {
             // http_proxy in the environment is seldom meant for this machine.
             http = http.no_proxy();
         }
-        // Not `Url::join`: a path behind a gateway is kept, with or without its slash at the end.
-        Ok(Self { http: http.build()?, base: url.trim_end_matches('/').to_owned(), name, kind })
+        Ok(Self { http: http.build()?, base, name, kind })
     }
 
-    /// Sends a request; `path` begins with a slash and may have a query.
+    /// Sends a request to the path of these segments, with a query as it came.
     pub(crate) async fn send(
         &self,
         method: Method,
-        path: &str,
+        path: &[&str],
+        query: Option<&str>,
         body: Option<&Value>,
     ) -> Result<Answer, Problem> {
-        let url = Url::parse(&format!("{}{path}", self.base))
-            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            // A path behind a gateway is kept, with or without its slash at the end.
+            segments.pop_if_empty().extend(path);
+        }
+        url.set_query(query);
         let mut request = self.http.request(method, url);
         if let Some(body) = body {
             request = request.json(body);

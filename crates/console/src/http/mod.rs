@@ -4,7 +4,9 @@ mod extract;
 mod guard;
 mod levers;
 mod live;
+mod looking;
 mod session;
+mod tail;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use service_kit::problem::{method_not_allowed, not_found};
@@ -50,6 +52,20 @@ fn closed() -> OpenApiRouter<App> {
         .routes(routes!(levers::resume_group))
         .routes(routes!(levers::trim))
         .routes(routes!(levers::reset))
+        .routes(routes!(tail::tail))
+        .routes(routes!(looking::pending))
+        .routes(routes!(looking::entries))
+        .routes(routes!(looking::entry))
+        .routes(routes!(looking::order))
+        .routes(routes!(looking::dead_letter_counts))
+        .routes(routes!(looking::dead_letters))
+        .routes(routes!(looking::dead_letter))
+        .routes(routes!(looking::redrive))
+        .routes(routes!(looking::purge))
+        .routes(routes!(looking::summary))
+        .routes(routes!(looking::timeseries))
+        .routes(routes!(looking::top_customers))
+        .routes(routes!(looking::server))
 }
 
 /// The OpenAPI document.

@@ -1,5 +1,6 @@
 //! What can be done from here: one operation each, behind the API and behind the guide's routes alike.
 
+pub(crate) mod bulk;
 pub(crate) mod consumers;
 mod dead;
 mod find;

@@ -43,7 +43,7 @@ pub(crate) async fn produce(app: &App, produce: &Produce) -> Result<Produced, Pr
         return Err(problems::invalid_body(format!("count: allowed are 1 to {COUNT_MAX}")));
     }
     let events = made_up(produce, &app.settings.stream.event_types);
-    let answer = app.producer.send(Method::POST, "/v1/events", Some(&events)).await?;
+    let answer = app.producer.send(Method::POST, &["v1", "events"], None, Some(&events)).await?;
     let body = answer.json();
     match answer.status {
         StatusCode::CREATED => {
