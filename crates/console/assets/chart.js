@@ -49,6 +49,6 @@ export function timeChart({ name, points, words, width }) {
       h("table", { class: "data" }, h("caption", { class: "sr" }, name),
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), h("th", { scope: "col", class: "num" }, name))),
         h("tbody", {}, rows.map((point) => h("tr", {}, h("td", {}, dateTime(point.ts_ms)), h("td", { class: "num" }, point.value == null ? "unknown" : words(point))))))));
-  return h("div", {}, h("p", { class: "muted" }, summary), chart,
+  return h("div", { class: "gap" }, h("p", { class: "muted" }, summary), chart,
     gaps.length > 0 ? h("p", { class: "muted" }, "Grey: the minutes of that time are not kept any more, so its value is unknown.") : null, table);
 }

@@ -1,7 +1,7 @@
 // One consumer of a group: a row with its figures, its last entries and its levers, updated in place.
 
 import { h, keyed, setAttr, setText, show } from "./dom.js";
-import { count, duration, time } from "./format.js";
+import { ago, count, duration, time } from "./format.js";
 import * as levers from "./levers.js";
 import { now } from "./live.js";
 import { link } from "./router.js";
@@ -144,7 +144,7 @@ export function consumerRow(group, first, onClaimed) {
         glyphs.replaceChildren(...signs.map(([text, kind]) => h("i", { class: kind }, text)));
       }
       setText(lastLine, recent.length === 0 ? "nothing yet"
-        : `${outcomeOf(recent[0].outcome)[2]}${recent[0].type ? ` ${recent[0].type.slice(0, 30)}` : ""}, ${duration(Math.max(0, now() - recent[0].at_ms))} ago`);
+        : `${outcomeOf(recent[0].outcome)[2]}${recent[0].type ? ` ${recent[0].type.slice(0, 30)}` : ""}, ${ago(now() - recent[0].at_ms)}`);
       show(toggle.parentElement, recent.length > 0);
       if (!moreRow.hidden) updateList(recent);
       show(process, consumer.process != null);

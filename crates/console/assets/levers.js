@@ -60,7 +60,7 @@ function idList(name, ids, testid) {
 /** What a claim did, IDs and all. */
 export function claimResult(answer, consumer) {
   const figure = (name, value, id) => h("div", {}, h("dt", {}, name), h("dd", { "data-testid": `claim-${id}`, "data-value": value }, count(value)));
-  return h("div", { class: "notice", "data-testid": "claim-result" },
+  return h("div", { class: "notice gap", "data-testid": "claim-result" },
     h("p", { class: "notice-title" }, `XAUTOCLAIM to ${consumer}, entries idle for at least ${duration(answer.min_idle_ms)}`),
     h("dl", { class: "stats" }, figure("Claimed", answer.claimed.length, "claimed"), figure("Processed", answer.processed, "processed"),
       figure("Will be retried", answer.retried ?? 0, "retried"), figure("Unfinished", answer.unfinished ?? 0, "unfinished"),

@@ -2,7 +2,7 @@
 
 import { sparkline } from "./sparkline.js";
 import { h, keyed, setAttr, setText, show } from "./dom.js";
-import { count, duration, rate, time, idTime } from "./format.js";
+import { ago, count, idTime, rate, time } from "./format.js";
 import { groupCard } from "./group.js";
 import { now, rates, series } from "./live.js";
 import { produceForm } from "./produce.js";
@@ -55,7 +55,7 @@ function rangeTile() {
         place[name].replaceChildren(id ? entryLink(id) : "none");
       }
       const ms = state.stream.last_id ? idTime(state.stream.last_id) : null;
-      setText(span, ms == null ? "The stream is empty" : `last ${duration(Math.max(0, now() - ms))} ago, ${time(ms)}`);
+      setText(span, ms == null ? "The stream is empty" : `last ${ago(now() - ms)}, ${time(ms)}`);
     },
   };
 }
