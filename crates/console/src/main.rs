@@ -5,6 +5,7 @@ mod app;
 mod assets;
 mod clock;
 mod entry_json;
+mod guide;
 mod http;
 mod levers;
 mod live;

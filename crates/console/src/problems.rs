@@ -167,3 +167,10 @@ pub(crate) fn no_admin_token() -> Problem {
         "set admin.token (ORDERFLOW__ADMIN__TOKEN or ORDERFLOW__ADMIN__TOKEN__FILE), here and at the workers",
     )
 }
+
+/// Redis does not answer, as was seen just now.
+pub(crate) fn redis_away(reason: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/redis-unavailable", "Redis is unavailable")
+        .detail(reason)
+        .retry_after(SOON)
+}

@@ -8,15 +8,15 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use service_kit::Problem;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::extract::{Body, OptionalBody, Params};
 use crate::{
     app::App,
     levers::{
-        consumers::{self, Added, Claim, Claimed, HandedOver, Removed},
+        consumers::{self, Added, Claim, ClaimReport, HandedOver, Remove, Removed},
         group::{self, Obeyed, Order},
-        produce::{self, Produce, Produced},
+        produce::{self, Produce, Production},
         reset::{self, Reset},
         trim::{self, Trim, Trimmed},
     },
@@ -28,8 +28,8 @@ type Consumer = Path<(String, String)>;
 
 /// Sends made-up events through producer-api.
 #[utoipa::path(post, path = "/api/produce", tag = "levers", request_body = Produce, responses(
-    (status = 200, body = Produced),
-    (status = 207, description = "only some were stored", body = Produced),
+    (status = 200, body = Production),
+    (status = 207, description = "only some were stored", body = Production),
     (status = 429, description = "the stream is at a hard cap of retention"),
     (status = 502, description = "producer-api does not answer"),
     (status = 503, description = "the producer's refusal"),
@@ -66,15 +66,6 @@ pub(super) async fn add(
     consumers::check_name(&name)?;
     let added = consumers::add(&app, &group, &name, process.as_deref()).await?;
     Ok((StatusCode::CREATED, Json(added)))
-}
-
-/// Who gets a removed consumer's entries.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Remove {
-    /// A live consumer of the group; any other one if left out.
-    to: Option<String>,
 }
 
 /// Removes a consumer, alive or dead; its entries go to a peer.
@@ -153,7 +144,7 @@ pub(super) async fn drop_next(
 /// Lets a consumer claim idle entries, whoever held them, and handle them now.
 #[utoipa::path(post, path = "/api/groups/{group}/consumers/{consumer}/claim", tag = "levers",
     params(("group" = String, Path), ("consumer" = String, Path)), request_body = Option<Claim>, responses(
-    (status = 200, body = Claimed),
+    (status = 200, body = ClaimReport),
     (status = 404, description = "no such group or consumer"),
     (status = 422, description = "`/problems/min-idle-too-short`"),
 ))]
@@ -161,7 +152,7 @@ pub(super) async fn claim(
     State(app): State<App>,
     Path((group, consumer)): Consumer,
     OptionalBody(body): OptionalBody<Claim>,
-) -> Answer<Claimed> {
+) -> Answer<ClaimReport> {
     Ok(Json(consumers::claim(&app, &group, &consumer, &body).await?))
 }
 

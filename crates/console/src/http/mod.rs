@@ -2,6 +2,7 @@
 
 mod extract;
 mod guard;
+mod guide;
 mod levers;
 mod live;
 mod looking;
@@ -66,6 +67,15 @@ fn closed() -> OpenApiRouter<App> {
         .routes(routes!(looking::timeseries))
         .routes(routes!(looking::top_customers))
         .routes(routes!(looking::server))
+        .routes(routes!(guide::state))
+        .routes(routes!(guide::produce))
+        .routes(routes!(guide::add_worker))
+        .routes(routes!(guide::remove_worker))
+        .routes(routes!(guide::crash))
+        .routes(routes!(guide::autoclaim))
+        .routes(routes!(guide::replay))
+        .routes(routes!(guide::trim))
+        .routes(routes!(guide::reset))
 }
 
 /// The OpenAPI document.
@@ -103,6 +113,7 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(bounded)
         .layer(checked)
+        .layer(middleware::from_fn(guide::translate))
         .layer(middleware::from_fn_with_state(app.clone(), guard::count))
         .layer(middleware::from_fn(guard::protect))
         .with_state(app)

@@ -156,7 +156,7 @@ async fn by_filter(
     stop: &CancellationToken,
     told: &watch::Sender<Counts>,
 ) -> Result<BulkEnd, Error> {
-    let tell = |totals: &BulkTotals| drop(told.send_replace(totals.into()));
+    let tell = |totals: &BulkTotals| _ = told.send_replace(totals.into());
     let (totals, end) = match deed {
         Deed::Redrive => letters.redrive_all(bulk, stop, tell).await?,
         Deed::Purge => letters.purge_all(bulk, stop, tell).await?,
@@ -178,7 +178,7 @@ async fn by_id(
     for id in ids {
         let in_time = async {
             if rate.is_some() {
-                sleep_until(slot).await
+                sleep_until(slot).await;
             }
         };
         if stop.is_cancelled() || stop.run_until_cancelled(in_time).await.is_none() {

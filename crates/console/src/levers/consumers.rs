@@ -6,7 +6,7 @@ use service_kit::{
     admin_client::{ClaimAnswer, HandoverAnswer, RemovedAnswer},
     query::quoted,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     dead,
@@ -25,6 +25,15 @@ pub(crate) struct Added {
     pub(crate) name: String,
     /// The ID of the process that runs it.
     pub(crate) process: String,
+}
+
+/// Who gets a removed consumer's entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Remove {
+    /// A live consumer of the group; any other one if left out.
+    pub(crate) to: Option<String>,
 }
 
 /// What a removed consumer left.
@@ -55,7 +64,7 @@ pub(crate) struct Claim {
 
 /// What came of a claim.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Claimed {
+pub(crate) struct ClaimReport {
     /// The idle time from which on entries were claimed.
     pub(crate) min_idle_ms: u64,
     /// Entries that were taken over.
@@ -72,7 +81,7 @@ pub(crate) struct Claimed {
     pub(crate) deleted: Vec<String>,
 }
 
-impl From<ClaimAnswer> for Claimed {
+impl From<ClaimAnswer> for ClaimReport {
     fn from(answer: ClaimAnswer) -> Self {
         let ClaimAnswer {
             min_idle_ms, claimed, processed, retried, unfinished, dead_lettered, deleted, ..
@@ -168,11 +177,16 @@ pub(crate) async fn drop_next(app: &App, group: &str, consumer: &str, count: u64
 }
 
 /// Lets a consumer claim idle entries and handle them, now.
-pub(crate) async fn claim(app: &App, group: &str, consumer: &str, claim: &Claim) -> Result<Claimed, Problem> {
+pub(crate) async fn claim(
+    app: &App,
+    group: &str,
+    consumer: &str,
+    claim: &Claim,
+) -> Result<ClaimReport, Problem> {
     let address = address_of(app, group, consumer).await?;
     let claimed =
         app.workers.client().claim(&address, consumer, claim.min_idle_ms, claim.from.as_deref()).await;
-    claimed.map(Claimed::from).map_err(problems::worker)
+    claimed.map(ClaimReport::from).map_err(problems::worker)
 }
 
 /// Gives what is pending for a consumer, and not being handled, to another.

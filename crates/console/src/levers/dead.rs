@@ -3,7 +3,7 @@
 use service_kit::Problem;
 use stream_core::{DeletedDead, ErrorKind, Handover, HandoverError, HandoverRequest};
 
-use super::{consumers::Removed, pending_of};
+use super::{consumers::Removed, peer, pending_of};
 use crate::{app::App, problems};
 
 /// Hands the entries of a dead consumer to `to`, or to a live peer, and deletes it.
@@ -15,7 +15,7 @@ pub(super) async fn remove(
 ) -> Result<Removed, Problem> {
     let heir = match to {
         Some(to) => Some(to.to_owned()),
-        None => live_peer(app, group, consumer).await?,
+        None => peer(app, group, consumer).await?,
     };
     let pending = pending_of(&app.stream, group, consumer).await.map_err(|error| problems::redis(&error))?;
     let mut removed = Removed { handed_over_to: None, handed_over: 0, deleted: false };
@@ -64,12 +64,4 @@ pub(super) async fn hand_over(app: &App, group: &str, consumer: &str, to: &str) 
         }
     }
     Ok(total)
-}
-
-/// Another consumer of the group whose name is held.
-pub(super) async fn live_peer(app: &App, group: &str, consumer: &str) -> Result<Option<String>, Problem> {
-    let registered = app.workers.registered().await?;
-    let peer =
-        registered.into_iter().find(|(it, alive)| *alive && it.group == group && it.consumer != consumer);
-    Ok(peer.map(|(peer, _)| peer.consumer))
 }

@@ -7,7 +7,7 @@ use crate::{app::App, problems};
 
 /// A consumer of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(super) enum Found {
     /// A process holds its name; its levers are at this address.
     Alive { address: String },
     /// Nobody holds its name.
@@ -15,7 +15,7 @@ pub(crate) enum Found {
 }
 
 /// Finds a consumer.
-pub(crate) async fn find(app: &App, group: &str, consumer: &str) -> Result<Found, Problem> {
+pub(super) async fn find(app: &App, group: &str, consumer: &str) -> Result<Found, Problem> {
     let registered = app.workers.registered().await?;
     let known = registered.iter().find(|(it, _)| it.group == group && it.consumer == consumer);
     if let Some((known, true)) = known {
@@ -42,7 +42,7 @@ pub(super) async fn address_of(app: &App, group: &str, consumer: &str) -> Result
 }
 
 /// What is pending for a consumer, in the stream and in its group's redrive stream.
-pub(crate) async fn pending_of(stream: &EventStream, group: &str, consumer: &str) -> Result<u64, Error> {
+pub(super) async fn pending_of(stream: &EventStream, group: &str, consumer: &str) -> Result<u64, Error> {
     let mut pending = 0;
     for stream in [stream, &stream.redrive(group)] {
         match stream.pending_summary(group).await {
@@ -55,4 +55,17 @@ pub(crate) async fn pending_of(stream: &EventStream, group: &str, consumer: &str
         }
     }
     Ok(pending)
+}
+
+/// Who could take the entries of a consumer over, which must be there: another one of its group that is alive.
+pub(crate) async fn peer(app: &App, group: &str, consumer: &str) -> Result<Option<String>, Problem> {
+    find(app, group, consumer).await?;
+    let registered = app.workers.registered().await?;
+    let mut peers: Vec<_> = registered
+        .into_iter()
+        .filter(|(it, alive)| *alive && it.group == group && it.consumer != consumer)
+        .map(|(peer, _)| peer.consumer)
+        .collect();
+    peers.sort_unstable();
+    Ok(peers.into_iter().next())
 }

@@ -9,4 +9,5 @@ pub(crate) mod produce;
 pub(crate) mod reset;
 pub(crate) mod trim;
 
-pub(crate) use find::{Found, find, pending_of};
+pub(crate) use find::peer;
+use find::pending_of;

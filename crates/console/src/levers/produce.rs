@@ -27,7 +27,7 @@ pub(crate) struct Produce {
 
 /// What was produced.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Produced {
+pub(crate) struct Production {
     /// Events that are stored.
     pub(crate) produced: usize,
     /// Their IDs.
@@ -38,7 +38,7 @@ pub(crate) struct Produced {
 }
 
 /// Sends made-up events; the producer's refusal is passed on.
-pub(crate) async fn produce(app: &App, produce: &Produce) -> Result<Produced, Problem> {
+pub(crate) async fn produce(app: &App, produce: &Produce) -> Result<Production, Problem> {
     if !(1..=COUNT_MAX).contains(&produce.count) {
         return Err(problems::invalid_body(format!("count: allowed are 1 to {COUNT_MAX}")));
     }
@@ -48,13 +48,13 @@ pub(crate) async fn produce(app: &App, produce: &Produce) -> Result<Produced, Pr
     match answer.status {
         StatusCode::CREATED => {
             let ids = texts(body["ids"].as_array().into_iter().flatten());
-            Ok(Produced { produced: ids.len(), ids, failed: None })
+            Ok(Production { produced: ids.len(), ids, failed: None })
         }
         StatusCode::MULTI_STATUS => {
             let results = body["results"].as_array().into_iter().flatten();
             let ids = texts(results.map(|result| &result["id"]));
             let failed = (produce.count as usize).saturating_sub(ids.len());
-            Ok(Produced { produced: ids.len(), ids, failed: Some(failed) })
+            Ok(Production { produced: ids.len(), ids, failed: Some(failed) })
         }
         _ => Err(answer.problem()),
     }

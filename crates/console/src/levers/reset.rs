@@ -92,11 +92,18 @@ async fn run(app: &App) -> Result<Reset, Problem> {
         tell_all(app, &processes, Order::Pause(false)).await;
         return Err(problem);
     }
+    let consumers = match reseed(app, before).await {
+        Ok(consumers) => consumers,
+        Err(problem) => {
+            // A consumer that could not be removed is still paused.
+            tell_all(app, &processes, Order::Pause(false)).await;
+            return Err(problem);
+        }
+    };
     for (consumer, _) in registered.iter().filter(|(_, alive)| !alive) {
         let deleted = app.stream.delete_dead_consumer(&consumer.group, &consumer.consumer).await;
         deleted.map_err(|error| problems::redis(&error))?;
     }
-    let consumers = reseed(app, before).await?;
     tracing::info!(consumers, groups = groups.len(), "the demo was reset");
     Ok(Reset { consumers })
 }
@@ -174,7 +181,8 @@ async fn wipe(app: &App, groups: &BTreeSet<String>) -> Result<(), Problem> {
 async fn reseed(app: &App, before: Vec<Crew>) -> Result<usize, Problem> {
     let client = app.workers.client();
     let emptied = join_all(before.iter().map(|crew| empty(client, crew))).await;
-    let mut failure = emptied.into_iter().find_map(Result::err);
+    // One that cannot be removed or added must not cost the others.
+    let mut failure = emptied.into_iter().find_map(Result::err).map(problems::worker);
     let mut added = 0;
     for seed in &app.console().seed_consumers {
         let Some((group, name)) = seed.rsplit_once('/') else { continue };
@@ -189,11 +197,16 @@ async fn reseed(app: &App, before: Vec<Crew>) -> Result<usize, Problem> {
         }
         let had_it =
             before.iter().filter(of_group).find(|(_, consumers)| consumers.iter().any(|it| it == name));
-        let address = match had_it {
-            Some((process, _)) => process.address.clone(),
-            None => {
-                let processes = before.iter().filter(of_group).map(|(process, _)| process.clone());
-                with_fewest(app.workers.ask(processes.collect()).await)?.address
+        let address = if let Some((process, _)) = had_it {
+            process.address.clone()
+        } else {
+            let processes = before.iter().filter(of_group).map(|(process, _)| process.clone());
+            match with_fewest(app.workers.ask(processes.collect()).await) {
+                Ok(process) => process.address,
+                Err(problem) => {
+                    failure = Some(problem);
+                    continue;
+                }
             }
         };
         match persist(client, &address, Change::Add(name)).await {
@@ -202,10 +215,10 @@ async fn reseed(app: &App, before: Vec<Crew>) -> Result<usize, Problem> {
                 added += 1;
             }
             Ok(()) => added += 1,
-            Err(error) => failure = Some(error),
+            Err(error) => failure = Some(problems::worker(error)),
         }
     }
-    failure.map_or(Ok(added), |failure| Err(problems::worker(failure)))
+    failure.map_or(Ok(added), Err)
 }
 
 /// Removes every consumer of a process.

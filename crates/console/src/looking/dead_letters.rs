@@ -22,12 +22,12 @@ const SCANNED_MAX: usize = 10_000;
 /// How many dead letters each group has.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Counts {
-    pub(crate) groups: Vec<Count>,
+    pub(crate) groups: Vec<GroupLetters>,
 }
 
 /// The dead letters of a group in figures.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Count {
+pub(crate) struct GroupLetters {
     pub(crate) group: String,
     pub(crate) count: u64,
     /// How many were ever dropped because of `dead_letters.max_entries` and `max_age`.
@@ -80,7 +80,7 @@ pub(crate) struct Letters {
 /// A page of dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LettersPage {
-    pub(crate) letters: Vec<Letter>,
+    pub(crate) letters: Vec<DeadLetterJson>,
     /// What somebody else has written there; only without a filter.
     pub(crate) unreadable: Vec<Unreadable>,
     /// The `from` of the next page; `null` at the end.
@@ -91,7 +91,7 @@ pub(crate) struct LettersPage {
 
 /// A dead letter.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Letter {
+pub(crate) struct DeadLetterJson {
     /// Its own ID.
     pub(crate) letter_id: String,
     /// The ID of the entry in the stream.
@@ -123,11 +123,11 @@ pub(crate) struct Unreadable {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum LetterOrNot {
-    Letter(Letter),
+    Letter(DeadLetterJson),
     Unreadable(Unreadable),
 }
 
-impl From<&DeadLetter> for Letter {
+impl From<&DeadLetter> for DeadLetterJson {
     fn from(letter: &DeadLetter) -> Self {
         let time = letter.time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
@@ -187,7 +187,7 @@ pub(crate) async fn counts(app: &App) -> Result<Counts, Problem> {
         for group in app.stream.groups().await?.into_iter().filter(stream_core::GroupInfo::is_addressable) {
             let letters = app.stream.dead_letters(&group.name);
             let (count, dropped) = (letters.count().await?, letters.dropped().await?);
-            counts.push(Count { group: group.name, count, dropped });
+            counts.push(GroupLetters { group: group.name, count, dropped });
         }
         Ok::<_, stream_core::Error>(counts)
     };
@@ -201,17 +201,16 @@ pub(crate) async fn page(app: &App, group: &str, query: Letters) -> Result<Lette
     let limit = count(limit, COUNT_DEFAULT, COUNT_MAX)?;
     let from = from.as_deref().map(full_id).transpose()?;
     let (filter, mut range) = Filter { event_type, order_id, reason, entry, since_ms, until_ms }.read()?;
-    match order {
-        Some(Order::Asc) => range.start = from.map_or(range.start, |from| range.start.max(from)),
-        _ => {
-            range.direction = Direction::Backward;
-            range.end = from.map_or(range.end, |from| range.end.min(from));
-        }
+    if order == Some(Order::Asc) {
+        range.start = from.map_or(range.start, |from| range.start.max(from));
+    } else {
+        range.direction = Direction::Backward;
+        range.end = from.map_or(range.end, |from| range.end.min(from));
     }
     let query = DeadLetterQuery { filter, range, limit, scan_max: SCANNED_MAX };
     let page = app.stream.dead_letters(group).page(&query).await.map_err(|error| problems::redis(&error))?;
     Ok(LettersPage {
-        letters: page.letters.iter().map(Letter::from).collect(),
+        letters: page.letters.iter().map(DeadLetterJson::from).collect(),
         unreadable: page.unreadable.iter().map(Unreadable::from).collect(),
         next: page.next.map(|rest| cursor(rest).to_string()),
         scanned: page.scanned,
