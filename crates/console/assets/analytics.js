@@ -4,8 +4,8 @@ import { get } from "./api.js";
 import { timeChart } from "./chart.js";
 import { h } from "./dom.js";
 import { customers, funnel, summaryTiles, typesTable } from "./figures.js";
-import { count, money } from "./format.js";
-import { now } from "./live.js";
+import { count, money, time } from "./format.js";
+import { afterOutage, now } from "./live.js";
 import { go, link } from "./router.js";
 import { session } from "./session.js";
 import { button, field, panel, problemNotice, select, skeleton, viewHead } from "./ui.js";
@@ -30,6 +30,10 @@ const REFRESH_MS = 10000;
 export function create() {
   let turn = 0;
   let timer = 0;
+  /** Which parts have figures, and of when. */
+  const known = new Set();
+  let shownAt = null;
+  const trouble = h("div", { class: "gap apart", "data-testid": "analytics-trouble" });
   /** Draws the series again, for another width. */
   let draw = null;
   const types = ["revenue", "events", ...session.event_types];
@@ -56,7 +60,7 @@ export function create() {
     ),
   };
   const places = Object.fromEntries(
-    ["summary", "types", "series", "funnel", "top"].map((name) => [name, h("div", {}, skeleton(1))]),
+    ["summary", "types", "series", "funnel", "top"].map((name) => [name, h("div", { class: "live" }, skeleton(1))]),
   );
   const el = h(
     "div",
@@ -72,7 +76,8 @@ export function create() {
         button("Refresh", () => load(), { "data-testid": "analytics-refresh" }),
       ),
     ),
-    places.summary,
+    trouble,
+    h("div", { class: "apart" }, places.summary),
     panel(
       "Over time",
       { "data-testid": "analytics-series" },
@@ -105,18 +110,32 @@ export function create() {
     );
   }
 
+  const outage = afterOutage(() => load());
+
   async function part(mine, work, ...names) {
+    let made;
     try {
-      const made = await work();
-      if (mine === turn) names.forEach((name, index) => replace(places[name], made[index]));
+      made = await work();
     } catch (error) {
-      if (mine === turn && error.name !== "AbortError")
-        names.forEach((name, index) =>
-          places[name].replaceChildren(
-            index === 0 ? problemNotice(error, () => load()) : h("p", { class: "muted" }, "unknown"),
-          ),
-        );
+      if (mine !== turn) return false;
+      // Figures that are shown stay, and it is said that they are old.
+      trouble.replaceChildren(
+        problemNotice(error, () => load()),
+        shownAt === null ? "" : h("p", { class: "muted" }, `What is shown was true at ${time(shownAt)}.`),
+      );
+      for (const name of names) {
+        if (!known.has(name)) places[name].replaceChildren(h("p", { class: "muted" }, "unknown"));
+      }
+      outage.failed(error);
+      return false;
     }
+    if (mine !== turn) return false;
+    shownAt = now();
+    names.forEach((name, index) => {
+      known.add(name);
+      replace(places[name], made[index]);
+    });
+    return true;
   }
 
   /** New content in place of the old; an opened table and its scroll position stay. */
@@ -136,45 +155,42 @@ export function create() {
       });
   }
 
-  function load() {
+  async function load() {
     clearTimeout(timer);
     const mine = (turn += 1);
-    const window = controls.window.value;
+    const parts = [
+      part(
+        mine,
+        async () => {
+          const summary = await get("/api/analytics/summary", { window: controls.window.value });
+          return [summaryTiles(summary), typesTable(summary)];
+        },
+        "summary",
+        "types",
+      ),
+      part(mine, async () => [funnel(await get("/api/analytics/summary"))], "funnel"),
+      part(mine, async () => [customers(await get("/api/analytics/customers/top", { n: controls.n.value }))], "top"),
+      part(mine, async () => [await series()], "series"),
+    ];
+    timer = setTimeout(again, REFRESH_MS);
+    const told = await Promise.all(parts);
+    if (mine === turn && told.every(Boolean)) trouble.replaceChildren();
+  }
+
+  async function series() {
     const metric = controls.metric.value;
     const [, back, step] = SPANS[controls.span.value];
     const to = Math.floor(now());
-    part(
-      mine,
-      async () => {
-        const summary = await get("/api/analytics/summary", { window });
-        return [summaryTiles(summary), typesTable(summary)];
-      },
-      "summary",
-      "types",
-    );
-    part(mine, async () => [funnel(await get("/api/analytics/summary"))], "funnel");
-    part(mine, async () => [customers(await get("/api/analytics/customers/top", { n: controls.n.value }))], "top");
-    part(
-      mine,
-      async () => {
-        const answer = await get("/api/analytics/timeseries", { metric, from: to - back, to, step });
-        const name = metric === "revenue" ? "Revenue" : `Events: ${metric}`;
-        draw = () =>
-          timeChart({
-            width: places.series.clientWidth,
-            name,
-            points: answer.points.map((point) => ({
-              ts_ms: point.ts_ms,
-              value: point.value == null ? null : Number(point.value),
-              text: point.value,
-            })),
-            words: (point) => (metric === "revenue" ? money(point.text) : count(point.value)),
-          });
-        return [draw()];
-      },
-      "series",
-    );
-    timer = setTimeout(again, REFRESH_MS);
+    const answer = await get("/api/analytics/timeseries", { metric, from: to - back, to, step });
+    const points = answer.points.map(({ ts_ms, value }) => ({
+      ts_ms,
+      value: value == null ? null : Number(value),
+      text: value,
+    }));
+    const words = (point) => (metric === "revenue" ? money(point.text) : count(point.value));
+    const name = metric === "revenue" ? "Revenue" : `Events: ${metric}`;
+    draw = () => timeChart({ width: places.series.clientWidth, name, points, words });
+    return draw();
   }
 
   /** A page that nobody sees asks nothing; it asks at once when it is looked at again. */
@@ -185,7 +201,9 @@ export function create() {
 
   return {
     el,
+    update: outage.update,
     show(route) {
+      known.clear();
       for (const [name, control] of Object.entries(controls)) {
         const value = route.query.get(name);
         if (value != null && [...control.options].some((option) => option.value === value)) control.value = value;

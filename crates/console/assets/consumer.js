@@ -196,7 +196,9 @@ export function consumerRow(group, first, onClaimed) {
       setText(
         lastLine,
         recent.length === 0
-          ? "nothing yet"
+          ? consumer.state === "running"
+            ? "nothing yet"
+            : "none known"
           : `${outcomeOf(recent[0].outcome)[2]}${recent[0].type ? ` ${recent[0].type.slice(0, 30)}` : ""}, ${ago(now() - recent[0].at_ms)}`,
       );
       show(toggle.parentElement, recent.length > 0);

@@ -224,7 +224,7 @@ export function create() {
     show(route) {
       query = route.query;
       chosen.clear();
-      if (query.get("group") !== group.value) table.update([]);
+      if (query.get("group") !== group.value) table.clear();
       filter.fill(query);
       load();
     },

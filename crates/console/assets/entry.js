@@ -3,6 +3,7 @@
 import { get, path } from "./api.js";
 import { h } from "./dom.js";
 import { count, dateTime, duration, idTime } from "./format.js";
+import { afterOutage } from "./live.js";
 import { link } from "./router.js";
 import { brief, button, fieldList, notice, panel, problemNotice, skeleton, tag, viewHead } from "./ui.js";
 
@@ -55,6 +56,8 @@ export function create() {
   let id = "";
   let turn = 0;
 
+  const outage = afterOutage(() => load());
+
   async function load() {
     const mine = (turn += 1);
     head.replaceChildren(
@@ -91,7 +94,9 @@ export function create() {
         ),
       );
     } catch (error) {
-      if (mine === turn) body.replaceChildren(problemNotice(error, load));
+      if (mine !== turn) return;
+      outage.failed(error);
+      body.replaceChildren(problemNotice(error, load));
     }
   }
 
@@ -103,6 +108,7 @@ export function create() {
       load();
       return `Entry ${id}`;
     },
+    update: outage.update,
     close: () => {
       turn += 1;
     },

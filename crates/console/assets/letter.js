@@ -4,6 +4,7 @@ import { get, path } from "./api.js";
 import { bulkPanel } from "./bulk.js";
 import { h } from "./dom.js";
 import { count, dateTime, plural } from "./format.js";
+import { afterOutage } from "./live.js";
 import { link } from "./router.js";
 import {
   brief,
@@ -80,6 +81,8 @@ export function create() {
     ];
   }
 
+  const outage = afterOutage(() => load());
+
   async function load() {
     const mine = (turn += 1);
     if (!body.firstChild) body.replaceChildren(skeleton(3));
@@ -88,6 +91,7 @@ export function create() {
       if (mine === turn) body.replaceChildren(...shown(letter));
     } catch (error) {
       if (mine !== turn) return;
+      outage.failed(error);
       body.replaceChildren(
         error.status === 404
           ? notice(
@@ -129,6 +133,7 @@ export function create() {
       load();
       return `Dead letter ${id}`;
     },
+    update: outage.update,
     close() {
       turn += 1;
       bulk.close();

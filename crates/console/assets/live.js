@@ -151,3 +151,18 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) hiddenTimer = setTimeout(close, HIDDEN_MS);
   else if (wanted && !source) open();
 });
+
+/** Runs `load` again once everything is there again, after it has failed for want of Redis or of the console. */
+export function afterOutage(load) {
+  let due = false;
+  return {
+    failed(error) {
+      due = error.status === 0 || error.status >= 500;
+    },
+    update() {
+      if (!due || live.stale || live.connection !== "live") return;
+      due = false;
+      load();
+    },
+  };
+}

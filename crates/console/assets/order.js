@@ -3,6 +3,7 @@
 import { get, path } from "./api.js";
 import { h } from "./dom.js";
 import { dateTime, money } from "./format.js";
+import { afterOutage } from "./live.js";
 import { dataTable, entryTable } from "./table.js";
 import { brief, button, entryLink, notice, panel, problemNotice, skeleton, tag, viewHead } from "./ui.js";
 
@@ -58,6 +59,8 @@ export function create() {
   let id = "";
   let turn = 0;
 
+  const outage = afterOutage(() => load());
+
   async function load() {
     const mine = (turn += 1);
     head.replaceChildren(
@@ -82,7 +85,9 @@ export function create() {
         panel("Events in the stream", { "data-testid": "order-events" }, entries.el),
       );
     } catch (error) {
-      if (mine === turn) body.replaceChildren(problemNotice(error, load));
+      if (mine !== turn) return;
+      outage.failed(error);
+      body.replaceChildren(problemNotice(error, load));
     }
   }
 
@@ -94,6 +99,7 @@ export function create() {
       load();
       return `Order ${id.slice(0, 60)}`;
     },
+    update: outage.update,
     close: () => {
       turn += 1;
     },

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { plural } from "./format.js";
-import { now } from "./live.js";
+import { afterOutage, now } from "./live.js";
 import { go, link } from "./router.js";
 import { entryTable } from "./table.js";
 import { act, button, field, input, panel, problemNotice, select, skeleton, viewHead } from "./ui.js";
@@ -72,6 +72,8 @@ export function create() {
     panel("Entries", { "data-testid": "replay-panel" }, status, result, more),
   );
 
+  const outage = afterOutage(() => load());
+
   async function load() {
     running?.abort();
     running = new AbortController();
@@ -102,6 +104,7 @@ export function create() {
       } catch (error) {
         if (error.name === "AbortError") return;
         status.textContent = "";
+        outage.failed(error);
         result.replaceChildren(problemNotice(error, load));
       }
     });
@@ -123,6 +126,7 @@ export function create() {
       order.value = query.get("order");
       load();
     },
+    update: outage.update,
     close: () => running?.abort(),
   };
 }

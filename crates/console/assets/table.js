@@ -55,14 +55,22 @@ export function dataTable({ caption, columns, key, testid, rowTestid, empty, kin
         }),
     };
   });
+  // Until something is known there is neither a table nor a word that it is empty.
+  const el = h("div", { class: "table-box", hidden: true }, table, none);
   return {
-    el: h("div", { class: "table-box" }, table, none),
-    update: (rows) => {
+    el,
+    update(rows) {
+      show(el, true);
       update(rows);
       if (none) {
         show(none, rows.length === 0);
         show(table, rows.length > 0);
       }
+    },
+    /** Back to nothing known. */
+    clear() {
+      update([]);
+      show(el, false);
     },
   };
 }
