@@ -87,12 +87,18 @@ impl Workers {
 
     /// Every process that holds a name, and those remembered that hold none.
     pub(crate) fn processes(&self, registered: &[(RegisteredConsumer, bool)]) -> Vec<Process> {
-        let mut processes = self.remembered().clone();
+        let mut processes: BTreeMap<Key, Process> = BTreeMap::new();
         for (consumer, alive) in registered {
             if let Some(holder) = consumer.holder.as_ref().filter(|_| *alive) {
                 let process = Process::of(holder, &consumer.group);
                 let known = processes.entry(process.key()).or_insert(process);
                 known.consumers.push(consumer.consumer.clone());
+            }
+        }
+        for (key, process) in self.remembered().iter() {
+            // Whoever is at its address now is another one: it was restarted.
+            if !processes.values().any(|it| it.group == process.group && it.address == process.address) {
+                processes.insert(key.clone(), process.clone());
             }
         }
         processes.into_values().collect()
@@ -103,6 +109,10 @@ impl Workers {
         let asked = processes.into_iter().take(PROCESSES_MAX).map(|process| self.ask_one(process));
         let asked = join_all(asked).await;
         let mut remembered = self.remembered();
+        remembered.retain(|key, process| {
+            let same = asked.iter().find(|asked| asked.process.address == process.address);
+            same.is_none_or(|asked| asked.process.key() == *key)
+        });
         for Asked { process, answer } in &asked {
             if answer.is_ok() {
                 let nameless = Process { consumers: Vec::new(), ..process.clone() };
@@ -132,5 +142,43 @@ impl Workers {
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Process>> {
         self.nameless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service_kit::config::Secret;
+    use stream_core::{ConnectSettings, Connector, ConsumerCounters, StreamKey};
+
+    use super::*;
+
+    fn registered(pid: u32, consumer: &str) -> RegisteredConsumer {
+        let holder = Holder { pid, ..Holder::current("host", "127.0.0.1:1") };
+        RegisteredConsumer {
+            group: "g".to_owned(),
+            consumer: consumer.to_owned(),
+            holder: Some(holder),
+            counters: ConsumerCounters::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_without_names_is_remembered_until_another_is_at_its_address() {
+        let connector = Connector::new(ConnectSettings::default()).unwrap();
+        let stream = EventStream::new(connector.commands().unwrap(), StreamKey::new("orders").unwrap());
+        let workers = Workers::new(stream, AdminClient::new(&Secret::new("")).unwrap());
+        let ids = |registered: &[(RegisteredConsumer, bool)]| -> Vec<(String, Vec<String>)> {
+            workers.processes(registered).into_iter().map(|process| (process.id, process.consumers)).collect()
+        };
+        let one = [(registered(1, "a"), true), (registered(1, "b"), true), (registered(2, "dead"), false)];
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(ids(&one), [("host/1".to_owned(), names(&["a", "b"]))]);
+        let process = workers.processes(&one).remove(0);
+        workers.remembered().insert(process.key(), Process { consumers: Vec::new(), ..process });
+        assert_eq!(ids(&[]), [("host/1".to_owned(), names(&[]))]);
+        assert_eq!(ids(&[(registered(3, "a"), true)]), [("host/3".to_owned(), names(&["a"]))]);
+        // It does not answer, so it is forgotten.
+        workers.ask(workers.processes(&[])).await;
+        assert_eq!(ids(&[]), []);
     }
 }

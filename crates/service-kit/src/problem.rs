@@ -194,6 +194,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_another_service_answered_is_passed_on() {
+        let told = serde_json::json!({
+            "type": "/problems/no-peer", "title": "Nobody", "status": 400, "detail": "nobody is there", "pending": 3,
+        });
+        let problem = Problem::answered(StatusCode::CONFLICT, &told);
+        assert_eq!((problem.kind(), problem.message()), ("/problems/no-peer", "nobody is there"));
+        let passed_on = body(problem.into_response()).await;
+        assert_eq!((&passed_on["status"], &passed_on["pending"]), (&409.into(), &3.into()));
+        let silent = Problem::answered(StatusCode::BAD_GATEWAY, &Value::Null);
+        assert_eq!((silent.kind(), silent.message()), ("/problems/upstream", "Another service refused"));
+    }
+
+    #[tokio::test]
     async fn json_rejections_keep_their_status_and_get_a_type() {
         let cases = [
             ("application/json", "[1,", 400, "/problems/malformed-json"),

@@ -1,12 +1,12 @@
 //! Dead letters: how many there are, pages of them, and one of them.
 
-use std::time::UNIX_EPOCH;
+use std::{collections::BTreeSet, time::UNIX_EPOCH};
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service_kit::{Problem, query::quoted};
 use stream_core::{
-    DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadReason, Direction, RangeQuery, StreamId,
+    DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadReason, Direction, GroupInfo, RangeQuery, StreamId,
     UnreadableDeadLetter,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -70,6 +70,7 @@ pub(crate) struct Letters {
     /// Those that died then or before, Unix ms.
     pub(crate) until_ms: Option<u64>,
     /// `desc` if left out: the last that died first.
+    #[param(inline)]
     pub(crate) order: Option<Order>,
     /// The `next` of the page before.
     pub(crate) from: Option<String>,
@@ -183,11 +184,16 @@ impl Filter {
 /// How many dead letters each group has.
 pub(crate) async fn counts(app: &App) -> Result<Counts, Problem> {
     let read = async {
+        let groups = app.stream.groups().await?.into_iter().filter(GroupInfo::is_addressable);
+        // Dead letters outlive the stream and its groups; whose consumers are registered is not forgotten either.
+        let registered = app.stream.registered_consumers().await?.into_iter();
+        let groups: BTreeSet<String> =
+            groups.map(|group| group.name).chain(registered.map(|consumer| consumer.group)).collect();
         let mut counts = Vec::new();
-        for group in app.stream.groups().await?.into_iter().filter(stream_core::GroupInfo::is_addressable) {
-            let letters = app.stream.dead_letters(&group.name);
+        for group in groups {
+            let letters = app.stream.dead_letters(&group);
             let (count, dropped) = (letters.count().await?, letters.dropped().await?);
-            counts.push(GroupLetters { group: group.name, count, dropped });
+            counts.push(GroupLetters { group, count, dropped });
         }
         Ok::<_, stream_core::Error>(counts)
     };

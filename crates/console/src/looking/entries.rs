@@ -38,6 +38,7 @@ pub(crate) struct Entries {
     /// From 1 to 1000; 50 if left out.
     pub(crate) count: Option<usize>,
     #[serde(default)]
+    #[param(inline)]
     pub(crate) order: Order,
 }
 

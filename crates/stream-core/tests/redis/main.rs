@@ -20,6 +20,7 @@ mod leases;
 mod levers;
 mod limits;
 mod names;
+mod overview;
 mod pending;
 mod projection;
 mod projection_faults;
