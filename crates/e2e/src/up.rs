@@ -44,6 +44,8 @@ impl Up {
             "ANALYTICS__LISTEN",
             "ANALYTICS__OPS_LISTEN",
             "REAPER__OPS_LISTEN",
+            "CONSOLE__LISTEN",
+            "CONSOLE__OPS_LISTEN",
         ];
         let ports: Vec<u16> = listens.iter().map(|_| free_port()).collect();
         let environment: Vec<(String, String)> = listens

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         "analytics-worker" => {
             ("analytics-worker", "analytics.ops_listen", |settings| settings.analytics.ops_listen)
         }
+        "console" => ("console", "console.ops_listen", |settings| settings.console.ops_listen),
         _ => ("reaper", "reaper.ops_listen", |settings| settings.reaper.ops_listen),
     };
     let version = env!("CARGO_PKG_VERSION");

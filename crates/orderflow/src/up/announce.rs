@@ -14,6 +14,7 @@ use service_kit::ops::dialable;
 pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) -> String {
     let producer = dialable(settings.producer.listen);
     let analytics = dialable(settings.analytics.listen);
+    let console = dialable(settings.console.listen);
     let redis = settings.redis.url.masked();
     let stream = &settings.stream.key;
     let (own, tools) = match (plan.redis(), data_dir) {
@@ -30,6 +31,7 @@ pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) ->
 
     let mut text = format!(
         "\nOrderflow is up; Ctrl-C stops it.\n\n  \
+         console        http://{console}/  (in a browser)\n  \
          producer API   http://{producer}/v1/events\n  \
          analytics API  http://{analytics}/v1/analytics/summary\n"
     );

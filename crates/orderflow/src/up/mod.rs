@@ -32,7 +32,7 @@ Without --redis-url, --redis-host, --redis-port, REDIS_URL, ORDERFLOW__REDIS__UR
 redis-server (or valkey-server) of its own: loopback only, append-only file, data in .orderflow/ of this directory.
 ORDERFLOW_REDIS_SERVER may name the program. Nothing is ever wiped without --demo.
 
-The services (producer-api, notifications-worker, analytics-worker, reaper) are looked for beside this program, then
+The services (producer-api, notifications-worker, analytics-worker, reaper, console) are looked for beside this program, then
 in PATH. One that ends is reported and not started again. Ctrl-C or SIGTERM stops everything; a second one at once.
 
 Exit codes: 0 stopped when asked to, 1 could not start, 2 wrong usage, 78 wrong configuration, 128 + the signal's

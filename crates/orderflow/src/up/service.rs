@@ -44,8 +44,11 @@ pub(super) struct ServiceSpec {
     pub(super) demo_names: Option<&'static str>,
 }
 
+/// The service that asks others, and has to be told where they are.
+pub(super) const CONSOLE: &str = "console";
+
 /// Everything that `orderflow up` runs beside Redis.
-pub(super) const SERVICES: [ServiceSpec; 4] = [
+pub(super) const SERVICES: [ServiceSpec; 5] = [
     ServiceSpec {
         name: "producer-api",
         api: Some(Listen { key: "producer.listen", addr: |settings| settings.producer.listen }),
@@ -68,6 +71,12 @@ pub(super) const SERVICES: [ServiceSpec; 4] = [
         name: "reaper",
         api: None,
         ops: Listen { key: "reaper.ops_listen", addr: |settings| settings.reaper.ops_listen },
+        demo_names: None,
+    },
+    ServiceSpec {
+        name: CONSOLE,
+        api: Some(Listen { key: "console.listen", addr: |settings| settings.console.listen }),
+        ops: Listen { key: "console.ops_listen", addr: |settings| settings.console.ops_listen },
         demo_names: None,
     },
 ];

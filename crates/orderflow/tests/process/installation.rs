@@ -18,14 +18,17 @@ use testkit::free_port;
 
 use crate::common::{BINARY, command, example, temp_dir};
 
-pub(crate) const SERVICES: [&str; 4] = ["producer-api", "notifications-worker", "analytics-worker", "reaper"];
-const LISTENS: [&str; 6] = [
+pub(crate) const SERVICES: [&str; 5] =
+    ["producer-api", "notifications-worker", "analytics-worker", "reaper", "console"];
+const LISTENS: [&str; 8] = [
     "PRODUCER__LISTEN",
     "PRODUCER__OPS_LISTEN",
     "NOTIFICATIONS__OPS_LISTEN",
     "ANALYTICS__LISTEN",
     "ANALYTICS__OPS_LISTEN",
     "REAPER__OPS_LISTEN",
+    "CONSOLE__LISTEN",
+    "CONSOLE__OPS_LISTEN",
 ];
 /// An installation of `orderflow` with stand-ins beside it, and a directory to run it in.
 pub(crate) struct Installation {

@@ -26,7 +26,8 @@ const SHORT_GRACE: [&str; 8] = [
 async fn it_brings_its_own_redis_keeps_the_data_and_stops_in_order() {
     let installation = Installation::new();
     let mut up = Up::started(installation.up(&[]));
-    for (name, port) in ["producer API", "metrics", "", "analytics API"].iter().zip(&installation.ports) {
+    let shown = ["producer API", "metrics", "", "analytics API", "", "", "console"];
+    for (name, port) in shown.iter().zip(&installation.ports) {
         up.line(&[name, &format!("http://127.0.0.1:{port}/")]);
     }
     up.line(&["curl -s http://127.0.0.1:", "/v1/events -H"]);
@@ -50,7 +51,11 @@ async fn it_brings_its_own_redis_keeps_the_data_and_stops_in_order() {
     let (code, said) = up.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("orderflow: SIGINT: stopping"), "{said}");
-    assert_eq!(said.matches("signal=\"SIGTERM\"").count(), 4, "each is told once, by us: {said}");
+    assert_eq!(
+        said.matches("signal=\"SIGTERM\"").count(),
+        SERVICES.len(),
+        "each is told once, by us: {said}"
+    );
     assert_eq!(said.matches("stopping at once").count(), 0, "{said}");
     assert!(!installation.redis_runs() && !installation.services_run());
     let log = fs::read_to_string(installation.work().join(".orderflow/redis.log")).unwrap();
@@ -151,7 +156,7 @@ async fn a_directory_and_its_ports_serve_one_at_a_time() {
     let up = Up::started(first.up(&[]));
     let stderr = Ended::of(&mut first.up(&[])).failure(1);
     assert!(stderr.contains("nothing was started"), "{stderr}");
-    assert_eq!(stderr.matches("address already in use; set ").count(), 4, "{stderr}");
+    assert_eq!(stderr.matches("address already in use; set ").count(), SERVICES.len(), "{stderr}");
     assert!(stderr.contains("producer-api: cannot listen on 127.0.0.1:"), "{stderr}");
 
     // Other ports, but the same directory.
