@@ -119,6 +119,13 @@ impl Up {
         String::from_utf8(output.stdout).expect("its output is text")
     }
 
+    /// The address of one of its services, named like the setting of its port: `CONSOLE__LISTEN`.
+    pub fn address(&self, listen: &str) -> &str {
+        let variable = format!("ORDERFLOW__{listen}");
+        let found = self.environment.iter().find(|(known, _)| *known == variable);
+        found.map(|(_, address)| address.as_str()).expect("a port that was given to it")
+    }
+
     /// Stops it with a signal; afterwards nothing listens any more.
     pub async fn stop(mut self, signal: Signal) -> ExitStatus {
         let pid = Pid::from_raw(self.child.id().expect("it runs").cast_signed());

@@ -60,7 +60,7 @@ impl Member {
             Role::Producer | Role::Analytics => {
                 set(format!("ORDERFLOW__{section}__LISTEN"), format!("127.0.0.1:{public_port}"));
             }
-            Role::Notifications | Role::Reaper | Role::Probe => {}
+            Role::Notifications | Role::Reaper | Role::Console | Role::Probe => {}
         }
         if matches!(role, Role::Notifications | Role::Analytics) {
             set("ORDERFLOW__WORKER__NAMES".to_owned(), format!("{name}-a,{name}-b"));
