@@ -178,6 +178,19 @@ async fn a_spoilt_redrive_key_leaves_the_dead_letter() {
     }
 }
 
+/// An append that fails in the midst of a transaction or a script: the server goes on with what comes after it in the one.
+#[tokio::test]
+async fn a_redrive_stream_that_takes_no_more_entries_leaves_the_dead_letter() {
+    for fields in [simple(), wide(4_000)] {
+        let bench = Bench::with_group().await;
+        let (_, letter) = bury(&bench, &fields, DeadReason::Poison).await;
+        bench.stream.redrive(GROUP).restore_group(GROUP).await.unwrap();
+        let key = bench.stream.key().redrive(GROUP);
+        bench.cmd::<()>(&format!("XSETID {key} {}", StreamId::MAX)).await;
+        fails_and_leaves(&bench, letter, &[ErrorKind::Server], &format!("DEL {key}")).await;
+    }
+}
+
 #[tokio::test]
 async fn a_full_server_leaves_the_dead_letter() {
     for (fields, group_exists) in [(simple(), false), (simple(), true), (wide(4_000), true)] {
