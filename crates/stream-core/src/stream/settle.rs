@@ -149,8 +149,10 @@ impl EventStream {
         append.arg("_dl_id").arg(original).arg("_dl_group").arg(group).arg("_dl_consumer").arg(consumer);
         append.arg("_dl_deliveries").arg(deliveries).arg("_dl_reason").arg(reason.label());
         append.arg("_dl_error").arg(bounded(message)).arg("_dl_time_ms").arg(unix_ms());
-        if let Some(redriven) = redriven.filter(|redriven| redriven.count > 0) {
-            append.arg("_dl_redrives").arg(redriven.count);
+        let sent_back = redriven.map_or(0, |redriven| redriven.count);
+        // An entry's own first field of that name would pass for it.
+        if sent_back > 0 || fields.iter().next().is_some_and(|(name, _)| name == b"_dl_redrives") {
+            append.arg("_dl_redrives").arg(sent_back);
         }
         for (field, value) in fields.iter() {
             append.arg(field).arg(value);
