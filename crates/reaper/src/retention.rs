@@ -1,13 +1,13 @@
 //! Enforcing retention: by length, by age, or by age but never past what groups still need.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use prometheus::{IntCounter, IntGauge};
 use service_kit::{
     Context, Redis,
     config::{Retention as Settings, RetentionPolicy},
 };
-use stream_core::{Error, EventStream, RegisteredConsumer, Retained, RetentionRule, Standing, StreamId};
+use stream_core::{
+    Error, EventStream, RegisteredConsumer, Retained, RetentionRule, ServerInfo, Standing, StreamId,
+};
 
 use crate::{
     patience::Patience,
@@ -55,7 +55,7 @@ impl Retention {
 
     /// What the last of the calls found; `None` once the role is lost.
     async fn trim_all(&self, lease_value: &str) -> Result<Option<Reading>, Error> {
-        let rule = self.rule();
+        let rule = self.rule().await?;
         let registered = if rule.as_ref().is_some_and(|rule| rule.guarded) {
             self.stream.registered_consumers().await?
         } else {
@@ -114,21 +114,21 @@ impl Retention {
         self.metrics.clear();
     }
 
-    /// What goes by age; `None` where the length decides. Age is the entry's, by its ID: event times may lie
-    /// decades back.
-    fn rule(&self) -> Option<RetentionRule> {
+    /// What goes by age; `None` where the length decides. Age is the entry's, by its ID, and so by the clock that IDs
+    /// come from, the server's: event times may lie decades back, and this machine's clock may be wrong.
+    async fn rule(&self) -> Result<Option<RetentionRule>, Error> {
         let guarded = match self.settings.policy {
-            RetentionPolicy::Maxlen => return None,
+            RetentionPolicy::Maxlen => return Ok(None),
             RetentionPolicy::Age => false,
             RetentionPolicy::Guarded => true,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Some(RetentionRule {
+        let now = ServerInfo::clock(self.stream.connection()).await?;
+        Ok(Some(RetentionRule {
             cutoff: StreamId::new(now.saturating_sub(self.settings.age).as_millis() as u64, 0),
             guarded,
             required: self.settings.groups.clone(),
             stale_after: self.settings.stale_group_after,
-        })
+        }))
     }
 }
 
