@@ -44,6 +44,9 @@ impl Retention {
 
     /// Trims what may go now, until nothing more goes, and shows how the groups stand.
     pub(crate) async fn enforce(&mut self, lease_value: &str) -> Result<(), Error> {
+        if self.patience.is_new() {
+            self.patience.begin(self.stream.retention_losses().await?);
+        }
         let result = self.trim_all(lease_value).await;
         match &result {
             Ok(Some(reading)) => self.report(reading),
