@@ -148,12 +148,25 @@ fn log_holder(holder: &str, rule: &RetentionRule, retained: &Retained) {
             "this group needs entries older than retention.age; they stay until it acks them or has been silent \
              for retention.stale_group_after"
         );
-    } else {
+    } else if rule.required.iter().any(|name| name == holder) {
         tracing::warn!(
             group = holder,
             %limit,
             "this group needs entries older than retention.age; they stay until it acks them, as it is one of \
              retention.groups"
+        );
+    } else if holder.starts_with("rebuild:") {
+        tracing::warn!(
+            holder,
+            %limit,
+            "a rebuild needs entries older than retention.age; they stay until it has read them, or nobody goes on with it"
+        );
+    } else {
+        tracing::warn!(
+            group = holder,
+            %limit,
+            "this group was destroyed under its consumers; entries older than retention.age stay until they have \
+             recreated it"
         );
     }
 }
