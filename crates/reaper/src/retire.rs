@@ -57,14 +57,23 @@ impl Retirement {
         registered: &BTreeSet<String>,
         lease_value: &str,
     ) -> Result<(), Error> {
-        let consumers = self.consumers(group).await?;
+        let mut consumers = self.consumers(group).await?;
+        let peers = consumers.len();
+        // A name may be all that is left: of a consumer that died before it was listed, or whose group was destroyed.
+        let listed: BTreeSet<String> = consumers.iter().map(|consumer| consumer.name.clone()).collect();
+        consumers.extend(registered.difference(&listed).cloned().map(|name| ConsumerInfo {
+            name,
+            pending: 0,
+            idle: Duration::ZERO,
+            inactive: None,
+        }));
         let names: Vec<&str> = consumers.iter().map(|consumer| consumer.name.as_str()).collect();
         // One that has left by itself is not waited for, and may come back under its name.
         self.unleased.retain(|(of, name), _| of != group || names.contains(&name.as_str()));
         let alive = self.stream.consumers_alive(group, &names).await?;
         let (mut live, mut dead) = (Vec::new(), Vec::new());
-        for (consumer, alive) in consumers.iter().zip(alive) {
-            if alive {
+        for (index, (consumer, alive)) in consumers.iter().zip(alive).enumerate() {
+            if alive && index < peers {
                 live.push(consumer.name.as_str());
             }
             if !consumer.is_addressable() {

@@ -44,6 +44,26 @@ async fn many_dead_letters_at_once_are_one_line_in_the_log() {
 }
 
 #[tokio::test]
+async fn a_name_whose_consumer_is_gone_leaves_the_registry() {
+    let bench = Bench::start().await;
+    bench.append_old(1).await;
+    bench.deliver(GROUP, 0).await;
+    // It died before it had a consumer, or its group was destroyed since.
+    let registry = format!("{{{STREAM}}}:workers");
+    bench.cmd::<i64>(&format!("HSET {registry} {GROUP}/ghost x {GROUP}/alive x")).await;
+    bench.cmd::<()>(&format!("SET {{{STREAM}}}:lease:consumer:{GROUP}:alive somebody")).await;
+    let _reaper = bench.reaper(&[
+        ("ORDERFLOW__WORKER__LEASE_TTL", "500ms"),
+        ("ORDERFLOW__WORKER__LEASE_RENEW_INTERVAL", "100ms"),
+    ]);
+    eventually(SOON, "the registry holds only who is alive", async || {
+        let names: Vec<String> = bench.cmd(&format!("HKEYS {registry}")).await;
+        if names == [format!("{GROUP}/alive")] { Ok(()) } else { Err(names.join(" ")) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_sent_back_to_a_group_is_looked_after_too() {
     let bench = Bench::start().await;
     let redrive = format!("{{{STREAM}}}:redrive:{GROUP}");
