@@ -30,7 +30,7 @@ pub(super) struct Choice {
     #[arg(long, conflicts_with_all = ["event_type", "order_id", "reason", "entry", "since", "until"])]
     all: bool,
 
-    /// At most so many a second
+    /// At most so many a second; a dry run does not wait
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
 

@@ -70,7 +70,9 @@ async fn each(
     cancel: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let (mut totals, mut end) = (BulkTotals::default(), BulkEnd::Finished);
-    let pause = choice.rate().map(|rate| Duration::from_secs(1) / rate.get());
+    // A dry run sends nothing.
+    let rate = choice.rate().filter(|_| !choice.dry_run);
+    let pause = rate.map(|rate| Duration::from_secs(1) / rate.get());
     for (at, id) in choice.ids.iter().enumerate() {
         if at > 0
             && let Some(pause) = pause

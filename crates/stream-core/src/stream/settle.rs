@@ -129,8 +129,9 @@ impl EventStream {
         }
     }
 
-    /// Dead-letters an entry with more fields than a script can pass on: the same commands as a
-    /// transaction. The owner cannot be checked in it; at worst two dead letters tell of one entry.
+    /// Dead-letters an entry with more fields than a script can pass on: the append, and what settles the entry if
+    /// the append did not fail, as a transaction. The owner cannot be checked in it; at worst two dead letters tell of
+    /// one entry.
     #[expect(clippy::too_many_arguments, reason = "each is a field of the dead letter")]
     pub(super) async fn dead_letter_wide(
         &self,
@@ -144,30 +145,23 @@ impl EventStream {
     ) -> Result<(), Error> {
         let mut append = redis::cmd("XADD");
         append.arg(self.key.dead_letters(group)).arg("*");
-        append
-            .arg("_dl_id")
-            .arg(redriven.map_or(id, |redriven| redriven.id))
-            .arg("_dl_group")
-            .arg(group)
-            .arg("_dl_consumer")
-            .arg(consumer);
+        let original = redriven.map_or(id, |redriven| redriven.id);
+        append.arg("_dl_id").arg(original).arg("_dl_group").arg(group).arg("_dl_consumer").arg(consumer);
         append.arg("_dl_deliveries").arg(deliveries).arg("_dl_reason").arg(reason.label());
         append.arg("_dl_error").arg(bounded(message)).arg("_dl_time_ms").arg(unix_ms());
-        if let Some(redriven) = redriven.filter(|redriven| redriven.count > 0) {
-            append.arg("_dl_redrives").arg(redriven.count);
+        let sent_back = redriven.map_or(0, |redriven| redriven.count);
+        // An entry's own first field of that name would pass for it.
+        if sent_back > 0 || fields.iter().next().is_some_and(|(name, _)| name == b"_dl_redrives") {
+            append.arg("_dl_redrives").arg(sent_back);
         }
         for (field, value) in fields.iter() {
             append.arg(field).arg(value);
         }
-        let mut ack = redis::cmd("XACK");
-        ack.arg(self.key.as_str()).arg(group).arg(id);
+        let mut settle = redis::cmd("EVAL");
+        settle.arg(scripts::WIDE_BURIED).arg(2).arg(self.key.as_str()).arg(self.key.dead_letters(group));
+        settle.arg(group).arg(id).arg(original).arg(u8::from(self.key.is_redrive()));
         let mut transaction = redis::pipe();
-        transaction.atomic().add_command(append).add_command(ack);
-        if self.key.is_redrive() {
-            let mut delete = redis::cmd("XDEL");
-            delete.arg(self.key.as_str()).arg(id);
-            transaction.add_command(delete);
-        }
+        transaction.atomic().add_command(append).add_command(settle);
         self.connection.pipeline::<Value>("dead-letter", &transaction).await.map(drop)
     }
 

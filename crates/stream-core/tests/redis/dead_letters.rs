@@ -101,6 +101,25 @@ async fn nothing_is_acked_while_the_dead_letters_cannot_be_written() {
 }
 
 #[tokio::test]
+async fn nothing_is_acked_while_the_dead_letters_take_no_more_entries() {
+    let bench = Bench::with_group().await;
+    let dead = bench.stream.key().dead_letters(GROUP);
+    for pairs in [1, 4_000] {
+        let fields: Fields = (0..pairs).map(|n| (format!("f{n}"), "")).collect();
+        let entry = delivered(&bench, &fields).await;
+        bench.dead_letter_stream().append([("foreign", "1")]).await.unwrap();
+        bench.cmd::<()>(&format!("XSETID {dead} {}", StreamId::MAX)).await;
+        assert_eq!(bury(&bench, "a", &entry).await.unwrap_err().kind(), ErrorKind::Server);
+        assert_eq!(bench.rows().await.len(), 1, "{pairs} pairs");
+        bench.cmd::<i64>(&format!("DEL {dead}")).await;
+        assert_eq!(bury(&bench, "a", &entry).await.unwrap(), SettledDead::Moved);
+        assert_eq!(bench.dead().await, [(entry.id.to_string(), "poison".into())]);
+        assert!(bench.rows().await.is_empty());
+        bench.cmd::<i64>(&format!("DEL {dead}")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_long_error_is_cut_at_a_character() {
     let bench = Bench::with_group().await;
     let entry = delivered(&bench, &[("a", "1")].into_iter().collect()).await;
