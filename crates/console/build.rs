@@ -19,10 +19,9 @@ fn main() -> io::Result<()> {
         let mut hash = DefaultHasher::new();
         hash.write(&fs::read(file)?);
         let (etag, media_type) = (format!("\"{:016x}\"", hash.finish()), media_type(&path)?);
-        table += &format!(
-            "Asset {{ path: {path:?}, media_type: {media_type:?}, etag: {etag:?}, bytes: include_bytes!({:?}) }},\n",
-            file.display().to_string()
-        );
+        let (path, file) = (format!("{path:?}"), format!("{:?}", file.display().to_string()));
+        let rest = format!("media_type: {media_type:?}, etag: {etag:?}, bytes: include_bytes!({file})");
+        table.extend(["Asset { path: ", &path, ", ", &rest, " },\n"]);
     }
     table += "]\n";
     fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("assets.rs"), table)

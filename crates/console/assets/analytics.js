@@ -35,7 +35,7 @@ function typesTable(summary) {
   const rows = Object.entries(summary.by_type).map(([type, figures]) => ({ type, ...figures }));
   const top = Math.max(1, ...rows.map((row) => row.count));
   const table = dataTable({
-    caption: "Events by type", testid: "analytics-types", key: (row) => row.type, rowTestid: (row) => `type-${row.type}`,
+    caption: "Events by type", testid: "analytics-types", kind: "", key: (row) => row.type, rowTestid: (row) => `type-${row.type}`,
     columns: [
       { head: "Type", make: (row) => brief(row.type) },
       { head: "Events", num: true, text: (row) => count(row.count) },
@@ -56,7 +56,7 @@ function funnel(all) {
     .map(([type, name]) => ({ type, name, value: orders[type] ?? 0 }));
   const top = Math.max(1, ...stages.map((stage) => stage.value));
   const table = dataTable({
-    caption: "Orders that came to each stage", testid: "analytics-funnel", key: (row) => row.type, rowTestid: (row) => `funnel-${row.type}`,
+    caption: "Orders that came to each stage", testid: "analytics-funnel", kind: "", key: (row) => row.type, rowTestid: (row) => `funnel-${row.type}`,
     columns: [
       { head: "Stage", text: (row) => row.name },
       { head: "Orders", num: true, text: (row) => count(row.value) },
@@ -70,7 +70,7 @@ function funnel(all) {
 
 function customers(list) {
   const table = dataTable({
-    caption: "Customers with the highest revenue", testid: "analytics-top", key: (row) => row.customer,
+    caption: "Customers with the highest revenue", testid: "analytics-top", kind: "", key: (row) => row.customer,
     columns: [{ head: "Customer", make: (row) => brief(row.customer, 60) }, { head: "Revenue", num: true, text: (row) => money(row.revenue) }],
     empty: notice("empty", "No customers yet", "Nobody has paid for an order yet."),
   });
@@ -81,6 +81,8 @@ function customers(list) {
 export function create() {
   let turn = 0;
   let timer = 0;
+  /** Draws the series again, for another width. */
+  let draw = null;
   const types = ["revenue", "events", ...session.event_types];
   const controls = {
     window: select("window", WINDOWS, { "data-testid": "analytics-window", onchange: apply }),
@@ -90,12 +92,18 @@ export function create() {
   };
   const places = Object.fromEntries(["summary", "types", "series", "funnel", "top"].map((name) => [name, h("div", {}, skeleton(1))]));
   const el = h("div", {},
-    viewHead("Analytics", "Every event counted exactly once, by event time; days are UTC.", button("Refresh", () => load(), { "data-testid": "analytics-refresh" })),
-    h("section", { class: "panel", "aria-label": "Time" }, h("div", { class: "form-row" }, field("Figures of", controls.window))),
+    viewHead("Analytics", "Every event counted exactly once, by event time; days are UTC.",
+      h("div", { class: "form-row" }, field("Figures of", controls.window), field("Top customers", controls.n), button("Refresh", () => load(), { "data-testid": "analytics-refresh" }))),
     places.summary,
     panel("Over time", { "data-testid": "analytics-series" }, h("div", { class: "form-row" }, field("Metric", controls.metric), field("Time", controls.span)), places.series),
     h("div", { class: "columns three" }, panel("By type", {}, places.types), panel("Funnel (all time)", {}, places.funnel),
-      panel("Top customers (all time)", {}, h("div", { class: "form-row" }, field("How many", controls.n)), places.top)));
+      panel("Top customers (all time)", {}, places.top)));
+
+  const resized = new ResizeObserver(() => {
+    const drawn = places.series.querySelector("svg")?.viewBox.baseVal.width;
+    if (draw && drawn && Math.abs(drawn - places.series.clientWidth) > 8) replace(places.series, draw());
+  });
+  resized.observe(places.series);
 
   function apply() {
     go(link("analytics", [], { window: controls.window.value, metric: controls.metric.value, span: controls.span.value, n: controls.n.value }));
@@ -140,11 +148,13 @@ export function create() {
     part(mine, async () => {
       const answer = await get("/api/analytics/timeseries", { metric, from: to - back, to, step });
       const name = metric === "revenue" ? "Revenue" : `Events: ${metric}`;
-      return [timeChart({
+      draw = () => timeChart({
+        width: places.series.clientWidth,
         name,
         points: answer.points.map((point) => ({ ts_ms: point.ts_ms, value: point.value == null ? null : Number(point.value), text: point.value })),
         words: (point) => (metric === "revenue" ? money(point.text) : count(point.value)),
-      })];
+      });
+      return [draw()];
     }, "series");
     timer = setTimeout(again, REFRESH_MS);
   }
@@ -167,6 +177,7 @@ export function create() {
     close() {
       turn += 1;
       clearTimeout(timer);
+      resized.disconnect();
     },
   };
 }

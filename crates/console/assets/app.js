@@ -52,7 +52,7 @@ async function route() {
   if (!entry) {
     setTitle("Not found");
     main.replaceChildren(h("h1", { tabindex: "-1" }, "No such page"),
-      h("p", {}, "This address names no view. ", h("a", { href: link("overview") }, "Back to the overview")));
+      h("p", {}, "This address names no view. ", h("a", { class: "id", href: link("overview") }, "Back to the overview")));
     return;
   }
   setTitle(entry.title);

@@ -12,12 +12,12 @@ function niceTop(value) {
 
 /**
  * Values over time with axes, a summary for those who do not see it, and a table that says the same.
- * `points`: `[{ts_ms, value, text}]`, value null where it is unknown.
+ * `points`: `[{ts_ms, value, text}]`, value null where it is unknown. `width` is the room that there is.
  */
-export function timeChart({ name, points, words }) {
-  const WIDTH = 760;
+export function timeChart({ name, points, words, width }) {
+  const WIDTH = Math.max(280, Math.min(1800, width || 760));
   const HEIGHT = 220;
-  const LEFT = 64;
+  const LEFT = 48;
   const BOTTOM = HEIGHT - 26;
   const TOP = 12;
   const known = points.filter((point) => point.value != null);
@@ -28,7 +28,7 @@ export function timeChart({ name, points, words }) {
   const drawn = paths(placed, BOTTOM);
   const spansDays = points.length > 1 && points.at(-1).ts_ms - points[0].ts_ms > 86400000;
   const tick = (ms) => (spansDays ? dateTime(ms).slice(5, 16) : dateTime(ms).slice(11, 16));
-  const every = Math.max(1, Math.ceil(points.length / 6));
+  const every = Math.max(1, Math.ceil(points.length / Math.max(2, Math.floor(WIDTH / 130))));
   const highest = known.reduce((best, point) => (best && best.value >= point.value ? best : point), null);
   const summary = highest === null ? `${name}: nothing known in this time.`
     : `${name} from ${dateTime(points[0].ts_ms)} to ${dateTime(points.at(-1).ts_ms)}: highest ${words(highest)} at ${dateTime(highest.ts_ms)}, last ${known.length ? words(known.at(-1)) : "unknown"}.`;
@@ -49,6 +49,6 @@ export function timeChart({ name, points, words }) {
       h("table", { class: "data" }, h("caption", { class: "sr" }, name),
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), h("th", { scope: "col", class: "num" }, name))),
         h("tbody", {}, rows.map((point) => h("tr", {}, h("td", {}, dateTime(point.ts_ms)), h("td", { class: "num" }, point.value == null ? "unknown" : words(point))))))));
-  return h("div", {}, h("p", { class: "muted" }, summary), chart,
+  return h("div", { class: "gap" }, h("p", { class: "muted" }, summary), chart,
     gaps.length > 0 ? h("p", { class: "muted" }, "Grey: the minutes of that time are not kept any more, so its value is unknown.") : null, table);
 }

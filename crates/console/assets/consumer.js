@@ -1,7 +1,7 @@
 // One consumer of a group: a row with its figures, its last entries and its levers, updated in place.
 
 import { h, keyed, setAttr, setText, show } from "./dom.js";
-import { count, duration, time } from "./format.js";
+import { ago, count, duration, time } from "./format.js";
 import * as levers from "./levers.js";
 import { now } from "./live.js";
 import { link } from "./router.js";
@@ -92,12 +92,12 @@ export function consumerRow(group, first, onClaimed) {
   const updateList = keyed(list, (item) => `${item.id} ${item.attempt} ${item.outcome} ${item.at_ms}`, recentItem);
   const moreRow = h("tr", { role: "row", class: "more-row", id: listId, hidden: true }, h("td", { role: "cell", colspan: COLUMNS.length }, list));
   let latest = first;
-  const toggle = button("Last entries", () => {
+  const toggle = button("More", () => {
     const open = toggle.getAttribute("aria-expanded") !== "true";
     toggle.setAttribute("aria-expanded", String(open));
     show(moreRow, open);
     if (open) updateList(latest.recent ?? []);
-  }, { class: "quiet small", "aria-expanded": "false", "aria-controls": listId, "aria-label": `Last entries of ${name}`, "data-testid": `recent-toggle-${key}` });
+  }, { class: "quiet small", "aria-expanded": "false", "aria-controls": listId, "aria-label": `More: last entries of ${name}`, "data-testid": `recent-toggle-${key}` });
 
   const lever = (label, id, press, props = {}) =>
     button(label, (event) => press(event.currentTarget), { class: "small", "data-testid": `${id}-${key}`, "aria-label": `${label.replace("…", "")} ${name}`, ...props });
@@ -115,7 +115,7 @@ export function consumerRow(group, first, onClaimed) {
       h("th", { scope: "row", role: "rowheader", class: "name", "data-label": "Consumer" }, brief(name, 60)),
       cell("State", "state", {}, h("div", {}, state, extra)),
       processed, pending, idle, reaped,
-      cell("Recent", "recent", {}, h("div", {}, glyphs, " ", toggle, lastLine)),
+      cell("Recent", "recent", { class: "recent" }, h("div", {}, h("div", { class: "recent-head" }, glyphs, toggle), lastLine)),
       cell("Process", "process", { class: "text" }, h("div", {}, process, noProcess)),
       cell("Levers", "levers", {}, buttons)),
     moreRow);
@@ -144,8 +144,8 @@ export function consumerRow(group, first, onClaimed) {
         glyphs.replaceChildren(...signs.map(([text, kind]) => h("i", { class: kind }, text)));
       }
       setText(lastLine, recent.length === 0 ? "nothing yet"
-        : `${outcomeOf(recent[0].outcome)[2]}${recent[0].type ? ` ${recent[0].type.slice(0, 30)}` : ""}, ${duration(Math.max(0, now() - recent[0].at_ms))} ago`);
-      show(toggle, recent.length > 0);
+        : `${outcomeOf(recent[0].outcome)[2]}${recent[0].type ? ` ${recent[0].type.slice(0, 30)}` : ""}, ${ago(now() - recent[0].at_ms)}`);
+      show(toggle.parentElement, recent.length > 0);
       if (!moreRow.hidden) updateList(recent);
       show(process, consumer.process != null);
       show(noProcess, consumer.process == null);

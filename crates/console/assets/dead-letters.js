@@ -3,7 +3,7 @@
 import { get, path } from "./api.js";
 import { bulkPanel } from "./bulk.js";
 import { h, setOptions, setText } from "./dom.js";
-import { count, dateTime, localInput, plural, toLocalInput } from "./format.js";
+import { count, localInput, plural, time, toLocalInput } from "./format.js";
 import { go, link } from "./router.js";
 import { session } from "./session.js";
 import { dataTable } from "./table.js";
@@ -51,21 +51,21 @@ export function create() {
   const purgeAll = button("Purge all matching…", () => bulk.purge(controls.group.value, { filter: filter() }), { class: "small warns", "data-testid": "purge-all" });
 
   const table = dataTable({
-    caption: "Dead letters", testid: "dlq-table", key: (row) => row.letter_id, rowTestid: (row) => `letter-${row.letter_id}`,
+    caption: "Dead letters", testid: "dlq-table", kind: "stack pairs", key: (row) => row.letter_id, rowTestid: (row) => `letter-${row.letter_id}`,
     columns: [
       { head: "Choose", class: "lever", hiddenHead: true, make: (row) => h("input", {
         type: "checkbox", "aria-label": `Choose ${row.letter_id}`, "data-testid": `select-${row.letter_id}`,
         onchange: (event) => { event.target.checked ? chosen.add(row.letter_id) : chosen.delete(row.letter_id); chosenChanged(); },
       }), update: (box, row) => { box.checked = chosen.has(row.letter_id); } },
       { head: "Entry", class: "nowrap", make: (row) => row.id ? entryLink(row.id) : h("span", {}, "unknown") },
-      { head: "Given up", text: (row) => dateTime(row.time_ms) },
-      { head: "Type", make: (row) => brief(fieldOf(row.fields, "type") ?? "–") },
+      { head: "Given up", class: "nowrap", text: (row) => time(row.time_ms) },
+      { head: "Type", class: "word", make: (row) => brief(fieldOf(row.fields, "type") ?? "–") },
       { head: "Order", make: (row) => fieldOf(row.fields, "order_id") == null ? h("span", {}, "–") : orderLink(fieldOf(row.fields, "order_id")) },
       { head: "Reason", field: "reason", make: (row) => h("span", { class: "tag" }, brief(row.reason, 40)) },
       { head: "Error", class: "text", make: (row) => brief(row.error ?? "–", 120) },
       { head: "Deliveries", num: true, text: (row) => count(row.deliveries) },
       { head: "Redrives", num: true, text: (row) => count(row.redrives ?? 0) },
-      { head: "Actions", make: (row) => h("div", { class: "controls" },
+      { head: "Actions", class: "nowrap", make: (row) => h("div", { class: "controls tight" },
         h("a", { class: "button small", href: link("letter", [controls.group.value, row.letter_id]), "data-testid": `inspect-${row.letter_id}`, "aria-label": `Inspect ${row.letter_id}` }, "Inspect"),
         button("Redrive", () => bulk.redrive(controls.group.value, { ids: [row.letter_id] }), { class: "small lever", "data-testid": `redrive-${row.letter_id}`, "aria-label": `Redrive ${row.letter_id}` })) },
     ],

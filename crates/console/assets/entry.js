@@ -4,7 +4,7 @@ import { get, path } from "./api.js";
 import { h } from "./dom.js";
 import { count, dateTime, duration, idTime } from "./format.js";
 import { link } from "./router.js";
-import { brief, button, fieldList, fieldOf, notice, orderLink, panel, problemNotice, skeleton, tag, viewHead } from "./ui.js";
+import { brief, button, fieldList, notice, panel, problemNotice, skeleton, tag, viewHead } from "./ui.js";
 
 const STATES = {
   undelivered: ["info", "not delivered yet", "The group has not come to it."],
@@ -42,10 +42,9 @@ export function create() {
     try {
       const entry = await get(path`/api/entries/${id}`);
       if (mine !== turn) return;
-      const order = entry.fields && fieldOf(entry.fields, "order_id");
       body.replaceChildren(
         panel("Fields", { "data-testid": "entry-fields" }, entry.fields
-          ? [order ? h("p", {}, "Order ", orderLink(order)) : null, fieldList(entry.fields)]
+          ? fieldList(entry.fields)
           : notice("warn", "Not in the stream", "No entry has this ID: there never was one, or retention has removed it.")),
         h("section", { "aria-labelledby": "standings" }, h("h2", { id: "standings" }, "Where the groups stand with it"),
           entry.groups.length === 0 ? notice("empty", "No groups", "Nobody reads this stream yet.") : h("div", { class: "columns three standings" }, entry.groups.map(standing))));

@@ -26,6 +26,9 @@ export function duration(ms) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+/** An age in words that do not change many times a second. */
+export const ago = (ms) => (ms < 1000 ? "just now" : `${duration(Math.floor(ms / 1000) * 1000).replace(".0", "")} ago`);
+
 /** Local time; with the date if that is not today. */
 export function time(ms) {
   if (ms == null) return "unknown";

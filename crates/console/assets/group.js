@@ -132,10 +132,11 @@ export function groupCard(first) {
         auto == null ? "automatic claiming unknown" : `automatic claiming ${auto ? "on" : "off"}, idle ≥ ${duration(group.claim_min_idle_ms)}`);
       setText(autoButton, auto === true ? "Claim by hand only" : "Claim automatically");
       setAttr(autoButton, "aria-label", `${auto === true ? "Claim by hand only" : "Claim automatically"}: ${name}`);
-      show(controls, group.managed);
-
       const mine = processes.filter((one) => one.group === name);
-      show(addForm, group.managed);
+      // Levers need somebody who hears them.
+      const heard = group.managed && mine.some((one) => one.reachable);
+      show(controls, heard);
+      show(addForm, heard);
       setOptions(newProcess, [["", "any process"], ...mine.filter((one) => one.reachable).map((one) => [one.id, one.id])]);
       const silent = mine.filter((one) => !one.reachable);
       show(unreachable, silent.length > 0);

@@ -54,13 +54,13 @@ export const claim = (control, group, consumer, onResult) =>
 
 function idList(name, ids, testid) {
   if (ids.length === 0) return null;
-  return h("div", { "data-testid": testid }, h("h4", {}, name), h("div", { class: "ids", tabindex: "0", role: "group", "aria-label": name }, ids.map((id) => entryLink(id))));
+  return h("div", { "data-testid": testid }, h("h3", {}, name), h("div", { class: "ids", tabindex: "0", role: "group", "aria-label": name }, ids.map((id) => entryLink(id))));
 }
 
 /** What a claim did, IDs and all. */
 export function claimResult(answer, consumer) {
   const figure = (name, value, id) => h("div", {}, h("dt", {}, name), h("dd", { "data-testid": `claim-${id}`, "data-value": value }, count(value)));
-  return h("div", { class: "notice", "data-testid": "claim-result" },
+  return h("div", { class: "notice gap", "data-testid": "claim-result" },
     h("p", { class: "notice-title" }, `XAUTOCLAIM to ${consumer}, entries idle for at least ${duration(answer.min_idle_ms)}`),
     h("dl", { class: "stats" }, figure("Claimed", answer.claimed.length, "claimed"), figure("Processed", answer.processed, "processed"),
       figure("Will be retried", answer.retried ?? 0, "retried"), figure("Unfinished", answer.unfinished ?? 0, "unfinished"),

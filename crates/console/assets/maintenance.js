@@ -58,7 +58,7 @@ export function create() {
   const form = h("form", { class: "trim-form", "data-testid": "trim-form", onsubmit: (event) => { event.preventDefault(); act(submit, "Trimming", trim); } },
     h("fieldset", { class: "plain" }, h("legend", {}, "What stays"),
       h("label", { class: "check" }, byLength, "by length"), h("label", { class: "check" }, byId, "by minimum ID")),
-    h("div", { class: "form-row" }, lengthField, idField, h("label", { class: "check" }, exact, "exactly (slower)"), submit));
+    h("div", { class: "form-row hints" }, lengthField, idField, h("label", { class: "check" }, exact, "exactly (slower)"), submit));
   const result = h("p", { role: "status", "data-testid": "trim-result" });
 
   function sayTime() {

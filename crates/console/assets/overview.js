@@ -2,7 +2,7 @@
 
 import { sparkline } from "./sparkline.js";
 import { h, keyed, setAttr, setText, show } from "./dom.js";
-import { count, duration, rate, time, idTime } from "./format.js";
+import { ago, count, idTime, rate, time } from "./format.js";
 import { groupCard } from "./group.js";
 import { now, rates, series } from "./live.js";
 import { produceForm } from "./produce.js";
@@ -47,7 +47,7 @@ function rangeTile() {
   const place = { first: h("dd", { "data-testid": "first-id" }), last: h("dd", { "data-testid": "last-id" }) };
   const span = h("dd", { class: "side" });
   return {
-    el: h("div", { class: "tile", "data-testid": "tile-range" }, h("dt", {}, "First entry"), place.first, h("dt", {}, "Last entry"), place.last, span),
+    el: h("div", { class: "tile double", "data-testid": "tile-range" }, h("dt", {}, "First entry"), place.first, h("dt", {}, "Last entry"), place.last, span),
     update(state) {
       for (const [name, id] of [["first", state.stream.first_id], ["last", state.stream.last_id]]) {
         if (place[name].dataset.value === String(id)) continue;
@@ -55,7 +55,7 @@ function rangeTile() {
         place[name].replaceChildren(id ? entryLink(id) : "none");
       }
       const ms = state.stream.last_id ? idTime(state.stream.last_id) : null;
-      setText(span, ms == null ? "The stream is empty" : `last ${duration(Math.max(0, now() - ms))} ago, ${time(ms)}`);
+      setText(span, ms == null ? "The stream is empty" : `last ${ago(now() - ms)}, ${time(ms)}`);
     },
   };
 }

@@ -16,6 +16,7 @@ export function create() {
   let timer = 0;
   let running = null;
   let loaded = false;
+  let closed = false;
 
   const group = select("group", [], { "data-keep": "", "data-testid": "pending-group", onchange: apply });
   const consumer = select("consumer", [["", "any"]], { "data-keep": "", "data-testid": "pending-consumer", onchange: apply });
@@ -34,7 +35,7 @@ export function create() {
     h("div", { class: "form-row" }, field("Consumer", target), claimButton), result);
 
   const table = dataTable({
-    caption: "Pending entries", testid: "pending-table", key: (row) => row.id, rowTestid: (row) => `pending-${row.id}`,
+    caption: "Pending entries", testid: "pending-table", kind: "stack pairs", key: (row) => row.id, rowTestid: (row) => `pending-${row.id}`,
     columns: [
       { head: "ID", class: "nowrap", make: (row) => entryLink(row.id) },
       { head: "Consumer", field: "consumer", make: (row) => brief(row.consumer, 60), update: (el, row) => setText(el, row.consumer.slice(0, 60)) },
@@ -54,6 +55,8 @@ export function create() {
     panel("Entries", { "data-testid": "pending-panel" }, total, trouble, h("div", { class: "live" }, table.el), more));
 
   function apply() {
+    // A field that is taken away while it is edited reports a change: that must not lead back here.
+    if (closed) return;
     go(link("pending", [], { group: group.value, consumer: consumer.value, min_idle_ms: minIdle.value, count: pageSize.value === "50" ? "" : pageSize.value }));
   }
 
@@ -131,10 +134,12 @@ export function create() {
       threshold = chosen?.claim_min_idle_ms ?? null;
       setText(hint, takers.length === 0 ? "No consumer of this group can claim now: none is running in a process that can be reached."
         : `The consumer takes over every entry of the group that has been idle for at least ${duration(threshold)}, whoever holds it, and processes it. The claim counts as a delivery.`);
-      setText(total, chosen ? `${count(chosen.pending)} pending in ${chosen.name}, the oldest for ${chosen.pending === 0 ? "–" : duration(chosen.oldest_pending_ms)}.` : "");
+      setText(total, !chosen ? "" : chosen.pending === 0 ? `Nothing is pending in ${chosen.name}.`
+        : `${count(chosen.pending)} pending in ${chosen.name}, the oldest for ${duration(chosen.oldest_pending_ms)}.`);
       if (!had && group.value) load();
     },
     close() {
+      closed = true;
       clearTimeout(timer);
       running?.abort();
       running = null;

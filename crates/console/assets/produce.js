@@ -22,5 +22,5 @@ export function produceForm() {
       });
     },
   }, field("Events", amount), field("Type", type), submit);
-  return panel("Produce", { class: "panel lever", "data-testid": "produce" }, form);
+  return panel("Produce", { class: "panel lever produce", "data-testid": "produce" }, form);
 }

@@ -25,7 +25,7 @@ export function create() {
   const order = select("order", [["asc", "oldest first"], ["desc", "newest first"]], { "data-testid": "replay-order" });
   const submit = h("button", { type: "submit", class: "primary", "data-testid": "replay-submit" }, "Replay");
   const form = h("form", {
-    class: "form-row", "data-testid": "replay-form",
+    class: "form-row hints", "data-testid": "replay-form",
     onsubmit: (event) => {
       event.preventDefault();
       go(link("replay", [], { start: start.value.trim(), end: end.value.trim(), count: amount.value, order: order.value }));

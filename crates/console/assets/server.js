@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
-import { bytes, count, duration, plural } from "./format.js";
+import { bytes, count, dateTime, duration, plural } from "./format.js";
 import { brief, button, notice, panel, problemNotice, skeleton, tag, viewHead } from "./ui.js";
 
 const REFRESH_MS = 5000;
@@ -11,16 +11,21 @@ const CAPABILITY = { available: "ok", missing: "warn", denied: "bad", unknown: "
 const fact = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 const facts = (...rows) => h("dl", { class: "fields facts" }, rows);
 
-/** Whatever the server says of itself, names made readable. */
-function plain(value) {
+/** Whatever the server says of itself; the end of a name tells what a number is. */
+function plain(value, name = "") {
   if (value == null) return "unknown";
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value === "number") return count(value);
-  return String(value).slice(0, 300);
+  if (typeof value === "number") {
+    if (/(_at|_time)_ms$/.test(name)) return dateTime(value);
+    if (name.endsWith("_ms")) return duration(value);
+    if (name.endsWith("_s")) return duration(value * 1000);
+    return name.endsWith("_bytes") ? bytes(value) : count(value);
+  }
+  return typeof value === "object" ? JSON.stringify(value).slice(0, 300) : String(value).slice(0, 300);
 }
 
 function readable(name) {
-  const words = name.replaceAll("_", " ");
+  const words = name.replace(/_(ms|s|bytes)$/, "").replaceAll("_", " ").replace(/\b(aof|rdb|id)\b/g, (word) => word.toUpperCase());
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
@@ -40,13 +45,13 @@ function serverPanel(server) {
 function persistencePanel(persistence) {
   const rows = Object.entries(persistence ?? {});
   return panel("Persistence", { "data-testid": "server-persistence" },
-    rows.length === 0 ? notice("empty", "Unknown", "The server did not say.") : facts(rows.map(([name, value]) => fact(readable(name), plain(value)))));
+    rows.length === 0 ? notice("empty", "Unknown", "The server did not say.") : facts(rows.map(([name, value]) => fact(readable(name), plain(value, name)))));
 }
 
 function hold(one) {
   if (typeof one === "string") return h("li", {}, one);
   const { group, ...rest } = one;
-  const words = Object.entries(rest).filter(([, value]) => value != null).map(([name, value]) => `${readable(name).toLowerCase()}: ${plain(value)}`).join(", ");
+  const words = Object.entries(rest).filter(([, value]) => value != null).map(([name, value]) => `${readable(name)}: ${plain(value, name)}`).join(", ");
   return h("li", {}, group ? h("strong", {}, brief(group, 60)) : null, group && words ? " – " : "", words);
 }
 

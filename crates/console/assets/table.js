@@ -7,11 +7,12 @@ import { link } from "./router.js";
 
 /**
  * `columns`: `{head, text(row)}`, or `{head, make(row)}` for a node, made once a row, or `{head, make, update(node, row)}`.
+ * `kind` says how it becomes narrow: "stack", "stack pairs", "stack flow", or "" for a table that is narrow anyway.
  * The roles are spelled out because the narrow layout takes the table's own away.
  */
-export function dataTable({ caption, columns, key, testid, rowTestid, empty }) {
+export function dataTable({ caption, columns, key, testid, rowTestid, empty, kind = "stack" }) {
   const body = h("tbody", { role: "rowgroup" });
-  const table = h("table", { class: "data stack", role: "table", "data-testid": testid },
+  const table = h("table", { class: `data ${kind}`, role: "table", "data-testid": testid },
     h("caption", { class: "sr" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) =>
       h("th", { scope: "col", role: "columnheader", class: column.num ? "num" : null },
@@ -60,7 +61,7 @@ export function entryColumns() {
   return [
     { head: "ID", class: "nowrap", field: "id", make: (row) => entryLink(row.id) },
     { head: "Written", class: "nowrap", make: (row) => h("span", { title: dateTime(idTime(row.id)) }, time(idTime(row.id))) },
-    plain("Type", "type"),
+    { ...plain("Type", "type"), class: "word" },
     { head: "Order", class: "text", field: "order_id", make: (row) => {
       const order = fieldOf(row.fields, "order_id");
       return order == null ? h("span", {}, "–") : orderLink(order);
@@ -73,7 +74,7 @@ export function entryColumns() {
 
 export function entryTable(caption, testid, empty) {
   return dataTable({
-    caption, testid, columns: entryColumns(), key: (row) => row.id, rowTestid: (row) => `entry-${row.id}`,
+    caption, testid, kind: "stack flow", columns: entryColumns(), key: (row) => row.id, rowTestid: (row) => `entry-${row.id}`,
     empty: empty ?? notice("empty", "No entries", "Nothing in the stream is in this range."),
   });
 }

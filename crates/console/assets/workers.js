@@ -12,18 +12,18 @@ export function create() {
   const table = dataTable({
     caption: "Worker processes", testid: "workers-table", key: (row) => row.id, rowTestid: (row) => `worker-${row.id}`,
     columns: [
-      { head: "Process", class: "text", make: (row) => brief(row.id, 60) },
-      { head: "Host", make: (row) => brief(row.host, 40) },
-      { head: "PID", num: true, text: (row) => String(row.pid) },
-      { head: "Address", make: (row) => brief(row.address, 60) },
+      { head: "Process", class: "text", make: (row) => h("div", {}, h("strong", {}, brief(row.id, 60)), h("small", { class: "recent-line" }, brief(`${row.host}, PID ${row.pid}`, 60))) },
+      { head: "Address", class: "nowrap", make: (row) => brief(row.address, 48) },
       { head: "Group", make: (row) => h("a", { href: link("pending", [], { group: row.group }), class: "id" }, brief(row.group, 40)) },
       { head: "Reachable", field: "reachable", make: () => h("div", {}, h("span"), h("small", { class: "recent-line" })), update: (el, row) => {
         setTag(el.firstElementChild, row.reachable ? "ok" : "bad", row.reachable ? "yes" : "no");
         setText(el.lastElementChild, row.reachable ? "" : (row.reason ?? "").slice(0, 200));
       } },
-      { head: "Up for", make: (row) => h("span", { title: dateTime(row.started_ms) }), update: (el, row) => setText(el, duration(row.started_ms == null ? null : Math.max(0, now() - row.started_ms))) },
-      { head: "Claiming", text: (row) => (row.claim_auto == null ? "unknown" : row.claim_auto ? "automatic" : "by hand") },
-      { head: "Fault injection", text: (row) => (row.fault_injection == null ? "unknown" : row.fault_injection ? "on" : "off") },
+      { head: "Up for", class: "nowrap", make: (row) => h("span", { title: dateTime(row.started_ms) }), update: (el, row) => setText(el, duration(row.started_ms == null ? null : Math.max(0, now() - row.started_ms))) },
+      { head: "Claiming", make: () => h("div", {}, h("span"), h("small", { class: "recent-line" })), update: (el, row) => {
+        setText(el.firstElementChild, row.claim_auto == null ? "unknown" : row.claim_auto ? "automatic" : "by hand");
+        setText(el.lastElementChild, row.fault_injection ? "fault injection on" : "");
+      } },
       { head: "Consumers", class: "text", make: () => h("span"), update: (el, row) => setText(el, (row.consumers ?? []).slice(0, 50).join(", ") + (row.consumers?.length > 50 ? ` and ${row.consumers.length - 50} more` : "")) },
       number("Processed", "processed"), number("Acked", "acked"), number("Claimed", "claimed"), number("Retried", "retried"), number("Dead-lettered", "dead_lettered"),
     ],

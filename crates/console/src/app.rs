@@ -2,12 +2,14 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use service_kit::{Settings, config::Console};
+use service_kit::{ServerCapabilities, Settings, config::Console};
 use stream_core::EventStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Access, live::Live, metrics::Metrics, workers::Workers};
+use crate::{
+    access::Access, live::Live, metrics::Metrics, tail::Tails, upstream::Upstream, workers::Workers,
+};
 
 /// The state of the router. Clones share it.
 #[derive(Debug, Clone)]
@@ -23,6 +25,16 @@ pub(crate) struct Shared {
     pub(crate) live: Live,
     /// Who may listen to the live state.
     pub(crate) live_subscribers: Arc<Semaphore>,
+    pub(crate) tails: Tails,
+    /// Who may listen to the live tail.
+    pub(crate) tail_subscribers: Arc<Semaphore>,
+    pub(crate) capabilities: ServerCapabilities,
+    /// Where events are sent to.
+    pub(crate) producer: Upstream,
+    /// Who is asked for figures and orders.
+    pub(crate) analytics: Upstream,
+    /// Held by the one reset that is under way.
+    pub(crate) resetting: Mutex<()>,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
 }

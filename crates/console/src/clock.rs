@@ -7,7 +7,7 @@ use std::{
 
 use stream_core::Holder;
 
-/// Clock ticks of `/proc/<pid>/stat` in a second: fixed on Linux (USER_HZ), whatever the kernel's own are.
+/// Clock ticks of `/proc/<pid>/stat` in a second: fixed on Linux (`USER_HZ`), whatever the kernel's own are.
 const TICKS_A_SECOND: u64 = 100;
 
 /// Unix milliseconds.

@@ -5,11 +5,16 @@ mod app;
 mod assets;
 mod clock;
 mod entry_json;
+mod guide;
 mod http;
+mod levers;
 mod live;
+mod looking;
 mod metrics;
 mod problems;
 mod service;
+mod tail;
+mod upstream;
 mod workers;
 
 use std::process::ExitCode;

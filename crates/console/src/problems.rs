@@ -98,20 +98,19 @@ pub(crate) fn worker(error: AdminError) -> Problem {
         )
         .detail("its admin.token is another one than this console's"),
         AdminError::Refused { problem, .. } => *problem,
-        AdminError::NoToken { .. } => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "/problems/no-admin-token",
-            "The console has no token for the workers",
-        )
-        .detail("set admin.token (ORDERFLOW__ADMIN__TOKEN or ORDERFLOW__ADMIN__TOKEN__FILE), here and at the workers"),
+        AdminError::NoToken { .. } => no_admin_token(),
         error => {
             let never_asked = !matches!(
                 error,
                 AdminError::Unreachable { never_asked: false, .. } | AdminError::Unreadable { .. }
             );
-            Problem::new(StatusCode::BAD_GATEWAY, "/problems/worker-unreachable", "The worker cannot be reached")
-                .with("done", if never_asked { "no" } else { "unknown" })
-                .detail(error.to_string())
+            Problem::new(
+                StatusCode::BAD_GATEWAY,
+                "/problems/worker-unreachable",
+                "The worker cannot be reached",
+            )
+            .with("done", if never_asked { "no" } else { "unknown" })
+            .detail(error.to_string())
         }
     }
 }
@@ -138,4 +137,40 @@ pub(crate) fn invalid_body(detail: impl Into<String>) -> Problem {
 /// A parameter of a query or path is not usable.
 pub(crate) fn invalid_query(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "/problems/invalid-query", "Invalid query").detail(detail)
+}
+
+/// What was given cannot be a consumer's name.
+pub(crate) fn invalid_name(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-name", "Not a consumer's name")
+        .detail(detail)
+}
+
+/// A consumer that was taken for dead is not, or not any more.
+pub(crate) fn came_back(consumer: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "/problems/consumer-busy", "The consumer is busy")
+        .detail(format!("a process has taken the name {}; try again", quoted(consumer)))
+        .retry_after(SOON)
+}
+
+/// Processes run, and none of them answers.
+pub(crate) fn nobody_answers(reasons: &[String]) -> Problem {
+    let why = reasons.first().map_or("", String::as_str);
+    Problem::new(StatusCode::BAD_GATEWAY, "/problems/worker-unreachable", "The worker cannot be reached")
+        .with("done", "no")
+        .detail(why)
+}
+
+/// Nobody would obey.
+pub(crate) fn no_admin_token() -> Problem {
+    let title = "The console has no token for the workers";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/no-admin-token", title).detail(
+        "set admin.token (ORDERFLOW__ADMIN__TOKEN or ORDERFLOW__ADMIN__TOKEN__FILE), here and at the workers",
+    )
+}
+
+/// Redis does not answer, as was seen just now.
+pub(crate) fn redis_away(reason: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/redis-unavailable", "Redis is unavailable")
+        .detail(reason)
+        .retry_after(SOON)
 }

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use axum::Router;
 use service_kit::{Context, Redis, admin_client::AdminClient, ops};
 use stream_core::EventStream;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Semaphore},
+};
 
 use crate::{
     access::Access,
@@ -14,6 +17,8 @@ use crate::{
     http,
     live::{Builder, Live},
     metrics::Metrics,
+    tail::Tails,
+    upstream::Upstream,
     workers::Workers,
 };
 
@@ -47,6 +52,29 @@ impl Console {
             workers,
             live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
             live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+            tails: Tails::new(
+                redis.connector.clone(),
+                redis.stream.clone(),
+                console.subscriber_buffer,
+                context.shutdown.clone(),
+            ),
+            tail_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+            capabilities: redis.capabilities.clone(),
+            producer: Upstream::new(
+                &console.producer_url,
+                "producer-api",
+                "/problems/producer-unreachable",
+                console.request_deadline,
+            )
+            .context("console.producer_url")?,
+            analytics: Upstream::new(
+                &console.analytics_url,
+                "analytics-worker",
+                "/problems/analytics-unreachable",
+                console.request_deadline,
+            )
+            .context("console.analytics_url")?,
+            resetting: Mutex::new(()),
             metrics,
             shutdown: context.shutdown.clone(),
             settings: Arc::clone(settings),

@@ -100,11 +100,8 @@ impl Workers {
 
     /// Asks each of the processes how it is, all at once.
     pub(crate) async fn ask(&self, processes: Vec<Process>) -> Vec<Asked> {
-        let asked = join_all(processes.into_iter().take(PROCESSES_MAX).map(async |process| {
-            let answer = self.client.worker(&process.address, ANSWER_WITHIN).await;
-            Asked { answer: answer.map_err(|error| error.to_string()), process }
-        }))
-        .await;
+        let asked = processes.into_iter().take(PROCESSES_MAX).map(|process| self.ask_one(process));
+        let asked = join_all(asked).await;
         let mut remembered = self.remembered();
         for Asked { process, answer } in &asked {
             if answer.is_ok() {
@@ -118,6 +115,11 @@ impl Workers {
             remembered.pop_first();
         }
         asked
+    }
+
+    async fn ask_one(&self, process: Process) -> Asked {
+        let answer = self.client.worker(&process.address, ANSWER_WITHIN).await;
+        Asked { answer: answer.map_err(|error| error.to_string()), process }
     }
 
     /// The registered consumers, each with whether its name is leased: two round trips.

@@ -37,7 +37,7 @@ pub use server::{Persistence, ServerInfo, ServerVersion};
 pub use stream::{
     AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed,
     ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage,
-    DeadLetterQuery, DeadLetters, DeadReason, Direction, EventStream, GroupInfo, GroupOverview,
+    DeadLetterQuery, DeadLetters, DeadReason, DeletedDead, Direction, EventStream, GroupInfo, GroupOverview,
     GroupRetention, Handover, HandoverError, HandoverRequest, Lag, MaxLen, Overview, OverviewBounds, Page,
     PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome, RegisteredConsumer,
     Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt, StreamInfo, SweepPage, Tail,

@@ -26,6 +26,7 @@ pub(crate) static SETTLE_DEAD: LazyLock<Script> = script!("lib.lua", "settle_dea
 pub(crate) static SWEEP: LazyLock<Script> = script!("ids.lua", "lib.lua", "sweep.lua");
 pub(crate) static COMMIT: LazyLock<Script> = script!("ids.lua", "effects.lua", "commit.lua");
 pub(crate) static COUNT_AFTER: LazyLock<Script> = script!("count_after.lua");
+pub(crate) static DELETE_DEAD: LazyLock<Script> = script!("delete_dead.lua");
 pub(crate) static DELETE_CONSUMER: LazyLock<Script> = script!("delete_consumer.lua");
 pub(crate) static LEASE: LazyLock<Script> = script!("lease.lua");
 pub(crate) static RECORD_POSITION: LazyLock<Script> = script!("ids.lua", "record_position.lua");

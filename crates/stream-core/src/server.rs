@@ -17,6 +17,8 @@ pub struct ServerInfo {
     pub mode: String,
     /// A number that every run of a server has to itself.
     pub run_id: String,
+    /// How long it has been running.
+    pub uptime: Duration,
     /// Whether it is a replica, which refuses writes.
     pub is_replica: bool,
     /// Bytes in use.
@@ -107,6 +109,7 @@ impl ServerInfo {
             release: first(["valkey_version", "redis_version"]).unwrap_or_default().to_owned(),
             mode: first(["redis_mode", "server_mode"]).unwrap_or("standalone").to_owned(),
             run_id: field("run_id").to_owned(),
+            uptime: Duration::from_secs(number("uptime_in_seconds")),
             is_replica: field("role") == "slave",
             used_memory: number("used_memory"),
             max_memory: number("maxmemory"),

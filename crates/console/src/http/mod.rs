@@ -2,8 +2,12 @@
 
 mod extract;
 mod guard;
+mod guide;
+mod levers;
 mod live;
+mod looking;
 mod session;
+mod tail;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use service_kit::problem::{method_not_allowed, not_found};
@@ -33,7 +37,45 @@ fn open() -> OpenApiRouter<App> {
 
 /// What does.
 fn closed() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(live::live)).routes(routes!(live::state))
+    OpenApiRouter::new()
+        .routes(routes!(live::live))
+        .routes(routes!(live::state))
+        .routes(routes!(levers::produce))
+        .routes(routes!(levers::add))
+        .routes(routes!(levers::remove))
+        .routes(routes!(levers::pause))
+        .routes(routes!(levers::resume))
+        .routes(routes!(levers::drop_next))
+        .routes(routes!(levers::claim))
+        .routes(routes!(levers::hand_over))
+        .routes(routes!(levers::claiming))
+        .routes(routes!(levers::pause_group))
+        .routes(routes!(levers::resume_group))
+        .routes(routes!(levers::trim))
+        .routes(routes!(levers::reset))
+        .routes(routes!(tail::tail))
+        .routes(routes!(looking::pending))
+        .routes(routes!(looking::entries))
+        .routes(routes!(looking::entry))
+        .routes(routes!(looking::order))
+        .routes(routes!(looking::dead_letter_counts))
+        .routes(routes!(looking::dead_letters))
+        .routes(routes!(looking::dead_letter))
+        .routes(routes!(looking::redrive))
+        .routes(routes!(looking::purge))
+        .routes(routes!(looking::summary))
+        .routes(routes!(looking::timeseries))
+        .routes(routes!(looking::top_customers))
+        .routes(routes!(looking::server))
+        .routes(routes!(guide::state))
+        .routes(routes!(guide::produce))
+        .routes(routes!(guide::add_worker))
+        .routes(routes!(guide::remove_worker))
+        .routes(routes!(guide::crash))
+        .routes(routes!(guide::autoclaim))
+        .routes(routes!(guide::replay))
+        .routes(routes!(guide::trim))
+        .routes(routes!(guide::reset))
 }
 
 /// The OpenAPI document.
@@ -71,6 +113,7 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(bounded)
         .layer(checked)
+        .layer(middleware::from_fn(guide::translate))
         .layer(middleware::from_fn_with_state(app.clone(), guard::count))
         .layer(middleware::from_fn(guard::protect))
         .with_state(app)

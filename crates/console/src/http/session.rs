@@ -18,6 +18,7 @@ use crate::{
 
 /// What whoever asks may do here.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent answers")]
 pub(super) struct Session {
     login_required: bool,
     logged_in: bool,

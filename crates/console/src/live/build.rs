@@ -214,9 +214,11 @@ impl<'a> Look<'a> {
     }
 
     fn recent(&self, recent: &service_kit::admin_client::RecentAnswer) -> Recent {
+        let seen = self.recents.get(&recent.id);
         Recent {
             id: recent.id.clone(),
-            event_type: self.recents.get(&recent.id).and_then(|seen| seen.event_type.clone()),
+            event_type: seen.and_then(|seen| seen.event_type.clone()),
+            fields: seen.map(|seen| seen.entry.fields.clone()),
             outcome: recent.outcome.clone(),
             attempt: recent.attempt,
             reason: recent.reason.clone(),

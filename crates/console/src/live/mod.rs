@@ -36,6 +36,7 @@ pub(crate) struct Snapshot {
     pub(crate) state: State,
     /// The state as JSON.
     pub(crate) json: String,
+    began: Instant,
     built: Instant,
 }
 
@@ -76,7 +77,12 @@ impl Live {
             metrics.looked(began.elapsed(), state.redis.available);
             // A struct of strings and numbers always serializes.
             let json = serde_json::to_string(&state).unwrap_or_default();
-            self.0.latest.send_replace(Some(Arc::new(Snapshot { state, json, built: Instant::now() })));
+            self.0.latest.send_replace(Some(Arc::new(Snapshot {
+                state,
+                json,
+                began,
+                built: Instant::now(),
+            })));
             sleep(HURRIED).await;
             tokio::select! {
                 () = sleep_until((began + INTERVAL).into()) => {}
@@ -97,10 +103,15 @@ impl Live {
         self.0.hurry.notify_one();
     }
 
-    /// The state as it is now.
+    /// The state as it is now: what was changed before this is asked is in it.
     pub(crate) async fn now(&self) -> Result<Arc<Snapshot>, Problem> {
+        let asked = Instant::now();
         let mut listener = self.listen();
-        timeout(LOOK_WITHIN, listener.fresh()).await.ok().flatten().ok_or_else(problems::timed_out)
+        self.hurry();
+        let is_later =
+            |latest: &Option<Arc<Snapshot>>| latest.as_ref().is_some_and(|snapshot| snapshot.began >= asked);
+        let later = timeout(LOOK_WITHIN, listener.0.wait_for(is_later)).await;
+        later.ok().and_then(|latest| latest.ok()?.clone()).ok_or_else(problems::timed_out)
     }
 }
 

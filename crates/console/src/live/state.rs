@@ -146,6 +146,9 @@ pub(crate) struct Recent {
     /// The event's type; `null` if the entry is not in the stream any more.
     #[serde(rename = "type")]
     pub(crate) event_type: Option<String>,
+    /// The entry's fields, long ones cut; only the guide's routes show them.
+    #[serde(skip)]
+    pub(crate) fields: Option<Vec<(String, String)>>,
     /// `acked`, `retried`, `dead_lettered`, `dropped`, `ownership_lost`, `released` or `abandoned`.
     pub(crate) outcome: String,
     pub(crate) attempt: u64,

@@ -5,7 +5,7 @@ use redis::{FromRedisValue, ParsingError, Value};
 use super::EventStream;
 use crate::{
     Error, ErrorKind, StreamId,
-    reply::{take_id, take_int, take_tuple},
+    reply::{take_id, take_int, take_string, take_tuple, unexpected},
     scripts,
 };
 
@@ -18,6 +18,28 @@ pub enum StartAt {
     End,
     /// After this entry.
     After(StreamId),
+}
+
+/// What became of a consumer that was taken for dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletedDead {
+    /// It is gone, from the group and from the registry.
+    Deleted,
+    /// Entries are pending for it; it was left as it is.
+    Pending,
+    /// Its name is held: it is not dead. It was left as it is.
+    Alive,
+}
+
+impl FromRedisValue for DeletedDead {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        Ok(match take_string(value)?.as_str() {
+            "deleted" => Self::Deleted,
+            "pending" => Self::Pending,
+            "alive" => Self::Alive,
+            _ => return Err(unexpected("an unknown outcome of a deletion")),
+        })
+    }
 }
 
 /// A stream ID, or nothing.
@@ -122,6 +144,17 @@ impl EventStream {
         script.key(self.key.as_str()).arg(group).arg(consumer);
         let deleted: i64 = self.connection.invoke("delete consumer", &script).await?;
         Ok(deleted == 1)
+    }
+
+    /// Deletes a consumer whose name nobody holds, from the group of the stream and of its redrive stream and from the
+    /// registry, if and only if nothing is pending for it; all in one step.
+    pub async fn delete_dead_consumer(&self, group: &str, consumer: &str) -> Result<DeletedDead, Error> {
+        let key = &self.key;
+        let mut script = scripts::DELETE_DEAD.prepare_invoke();
+        script.key(key.as_str()).key(key.redrive(group).as_str());
+        script.key(key.consumer_lease(group, consumer)).key(key.workers());
+        script.arg(group).arg(consumer).arg(format!("{group}/{consumer}"));
+        self.connection.invoke("delete dead consumer", &script).await
     }
 
     /// Deletes the stream with all of its groups (DEL). Dead letters and positions stay.

@@ -22,7 +22,7 @@ pub use dead_letters::{
     BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, DeadLetter, DeadLetterBounds, DeadLetterFilter,
     DeadLetterPage, DeadLetterQuery, DeadLetters, RedriveOutcome, UnreadableDeadLetter, Whereabouts,
 };
-pub use groups::StartAt;
+pub use groups::{DeletedDead, StartAt};
 pub use handover::{Handover, HandoverError, HandoverRequest};
 pub use info::{ConsumerInfo, GroupInfo, Lag, StreamInfo};
 pub use overview::{GroupOverview, Overview, OverviewBounds};

@@ -1,8 +1,8 @@
-//! Wiping a stream: it and every key derived from it.
+//! Wiping a stream: it and every key derived from it, or all but what running workers stand on.
 
 use redis::Cmd;
 
-use super::EventStream;
+use super::{EventStream, unix_ms};
 use crate::Error;
 
 /// How the name of a derived key goes on, to its end or to a colon. Anything else may be a stream of somebody else's:
@@ -32,17 +32,47 @@ impl EventStream {
     /// projections. Nothing can be recovered. Looks at every key of the server, so it is for demos and tests;
     /// of a Cluster it sees one node.
     pub async fn wipe(&self) -> Result<(), Error> {
-        self.unlink(&[self.key.as_str().to_owned()]).await?;
+        self.wipe_all_but(|_| false).await.map(drop)
+    }
+
+    /// Wipes the stream while workers run, who must have been paused and have nothing in flight: leases and the registry of
+    /// consumers stay, and all the rest goes. Totals begin again at 0; groups and their consumers have to be created anew.
+    /// As for [`wipe`](Self::wipe), nothing can be recovered, and it is for demos and tests.
+    pub async fn reset(&self) -> Result<(), Error> {
+        let base = self.key.with_suffix("");
+        let registry = self.key.workers();
+        let kept = |key: &str| {
+            key == registry || suffix(&base, key).is_some_and(|suffix| suffix.starts_with("lease:"))
+        };
+        let gone = self.wipe_all_but(kept).await?;
+        // A worker knows the generations of its projection by their epoch: one that was used before would mislead it.
+        let states = gone.iter().filter(|key| {
+            suffix(&base, key).and_then(|suffix| suffix.strip_prefix("projection:")).is_some_and(is_group)
+        });
+        for state in states {
+            let mut cmd = redis::cmd("HSET");
+            cmd.arg(state).arg("epoch").arg(unix_ms());
+            self.connection.query::<i64>("HSET epoch", &cmd).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the stream, then what is derived from it unless `kept`. Returns the keys that it has deleted.
+    async fn wipe_all_but(&self, kept: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
+        let mut gone = vec![self.key.as_str().to_owned()];
+        self.unlink(&gone).await?;
         let base = self.key.with_suffix("");
         let mut cursor = 0_u64;
         // Ends: SCAN comes back to 0 after every key has been looked at (Redis command reference, "SCAN").
         loop {
             let (next, keys) = self.scan(&base, cursor).await?;
-            let derived: Vec<_> = keys.into_iter().filter(|found| is_derived(&base, found)).collect();
+            let derived: Vec<_> =
+                keys.into_iter().filter(|found| is_derived(&base, found) && !kept(found)).collect();
             self.unlink(&derived).await?;
+            gone.extend(derived);
             cursor = next;
             if cursor == 0 {
-                return Ok(());
+                return Ok(gone);
             }
         }
     }
@@ -67,7 +97,16 @@ impl EventStream {
 fn is_derived(base: &str, key: &str) -> bool {
     let is_known =
         |suffix: &str, known: &str| suffix == known || (known.ends_with(':') && suffix.starts_with(known));
-    key.strip_prefix(base).is_some_and(|suffix| SUFFIXES.iter().any(|known| is_known(suffix, known)))
+    suffix(base, key).is_some_and(|suffix| SUFFIXES.iter().any(|known| is_known(suffix, known)))
+}
+
+fn suffix<'a>(base: &str, key: &'a str) -> Option<&'a str> {
+    key.strip_prefix(base)
+}
+
+/// Whether this is what follows `projection:` in the key of a projection's state, not of what is kept beside it.
+fn is_group(rest: &str) -> bool {
+    !rest.ends_with(":applied") && !rest.ends_with(":left-out")
 }
 
 /// The text as a glob pattern that fits nothing else.

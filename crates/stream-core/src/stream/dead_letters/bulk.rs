@@ -88,6 +88,13 @@ impl<P: FnMut(&BulkTotals)> Run<'_, P> {
     }
 }
 
+/// What is done with what fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Redrive,
+    Purge,
+}
+
 impl DeadLetters {
     /// [Redrives](Self::redrive) what fits, the oldest first. What dies while it runs is left alone: an entry that
     /// dies again is not sent back twice by one run. `progress` is called after every step, so that after an error
@@ -98,31 +105,7 @@ impl DeadLetters {
         cancel: &CancellationToken,
         progress: impl FnMut(&BulkTotals),
     ) -> Result<(BulkTotals, BulkEnd), Error> {
-        self.run(bulk, cancel, progress, async |page, run| {
-            run.totals.unreadable += page.unreadable.len() as u64;
-            for letter in &page.letters {
-                if letter.payload_lost() {
-                    run.totals.payload_lost += 1;
-                    continue;
-                }
-                if !run.slot().await {
-                    return Ok(false);
-                }
-                if bulk.dry_run {
-                    run.totals.done += 1;
-                    continue;
-                }
-                match self.redrive(letter.id).await? {
-                    RedriveOutcome::Sent(_) => run.totals.done += 1,
-                    RedriveOutcome::Absent => run.totals.absent += 1,
-                    RedriveOutcome::PayloadLost => run.totals.payload_lost += 1,
-                    RedriveOutcome::Unreadable => run.totals.unreadable += 1,
-                }
-                run.report();
-            }
-            Ok(true)
-        })
-        .await
+        self.run(bulk, cancel, progress, Deed::Redrive).await
     }
 
     /// [Purges](Self::purge) what fits, for good; with an empty filter the unreadable too. What dies while it runs
@@ -133,32 +116,16 @@ impl DeadLetters {
         cancel: &CancellationToken,
         progress: impl FnMut(&BulkTotals),
     ) -> Result<(BulkTotals, BulkEnd), Error> {
-        self.run(bulk, cancel, progress, async |page, run| {
-            let ids: Vec<StreamId> = page.letters.iter().map(|letter| letter.id).collect();
-            let unreadable = page.unreadable.iter().map(|letter| letter.id);
-            let ids: Vec<StreamId> = ids.into_iter().chain(unreadable).collect();
-            let count = ids.len() as u64;
-            let done = if bulk.dry_run { count } else { self.purge(&ids).await? };
-            run.totals.done += done;
-            run.totals.absent += count - done;
-            // The step counts as its letters do, so that the rate holds for them.
-            for _ in 0..count {
-                if !run.slot().await {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })
-        .await
+        self.run(bulk, cancel, progress, Deed::Purge).await
     }
 
-    /// Goes through what is there now, page by page; `step` says whether to go on.
-    async fn run<P: FnMut(&BulkTotals)>(
+    /// Goes through what is there now, page by page.
+    async fn run(
         &self,
         bulk: &Bulk,
         cancel: &CancellationToken,
-        progress: P,
-        mut step: impl AsyncFnMut(&DeadLetterPage, &mut Run<'_, P>) -> Result<bool, Error>,
+        progress: impl FnMut(&BulkTotals),
+        deed: Deed,
     ) -> Result<(BulkTotals, BulkEnd), Error> {
         let next_slot = Instant::now();
         let mut run = Run { bulk, cancel, progress, totals: BulkTotals::default(), next_slot };
@@ -174,7 +141,10 @@ impl DeadLetters {
             let page = self.page(&query).await?;
             run.totals.scanned += page.scanned as u64;
             run.totals.matched += (page.letters.len() + page.unreadable.len()) as u64;
-            let goes_on = step(&page, &mut run).await?;
+            let goes_on = match deed {
+                Deed::Redrive => self.redrive_page(&page, &mut run).await?,
+                Deed::Purge => self.purge_page(&page, &mut run).await?,
+            };
             run.report();
             if !goes_on {
                 return Ok((run.totals, BulkEnd::Cancelled));
@@ -182,5 +152,56 @@ impl DeadLetters {
             rest = page.next;
         }
         Ok((run.totals, BulkEnd::Finished))
+    }
+
+    /// Whether to go on.
+    async fn redrive_page<P: FnMut(&BulkTotals)>(
+        &self,
+        page: &DeadLetterPage,
+        run: &mut Run<'_, P>,
+    ) -> Result<bool, Error> {
+        run.totals.unreadable += page.unreadable.len() as u64;
+        for letter in &page.letters {
+            if letter.payload_lost() {
+                run.totals.payload_lost += 1;
+                continue;
+            }
+            if !run.slot().await {
+                return Ok(false);
+            }
+            if run.bulk.dry_run {
+                run.totals.done += 1;
+                continue;
+            }
+            match self.redrive(letter.id).await? {
+                RedriveOutcome::Sent(_) => run.totals.done += 1,
+                RedriveOutcome::Absent => run.totals.absent += 1,
+                RedriveOutcome::PayloadLost => run.totals.payload_lost += 1,
+                RedriveOutcome::Unreadable => run.totals.unreadable += 1,
+            }
+            run.report();
+        }
+        Ok(true)
+    }
+
+    /// Whether to go on.
+    async fn purge_page<P: FnMut(&BulkTotals)>(
+        &self,
+        page: &DeadLetterPage,
+        run: &mut Run<'_, P>,
+    ) -> Result<bool, Error> {
+        let letters = page.letters.iter().map(|letter| letter.id);
+        let ids: Vec<StreamId> = letters.chain(page.unreadable.iter().map(|letter| letter.id)).collect();
+        let count = ids.len() as u64;
+        let done = if run.bulk.dry_run { count } else { self.purge(&ids).await? };
+        run.totals.done += done;
+        run.totals.absent += count - done;
+        // The step counts as its letters do, so that the rate holds for them.
+        for _ in 0..count {
+            if !run.slot().await {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
