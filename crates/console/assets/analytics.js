@@ -3,80 +3,29 @@
 import { get } from "./api.js";
 import { timeChart } from "./chart.js";
 import { h } from "./dom.js";
+import { customers, funnel, summaryTiles, typesTable } from "./figures.js";
 import { count, money } from "./format.js";
 import { now } from "./live.js";
 import { go, link } from "./router.js";
 import { session } from "./session.js";
-import { dataTable } from "./table.js";
-import { brief, button, field, notice, panel, problemNotice, select, skeleton, viewHead } from "./ui.js";
+import { button, field, panel, problemNotice, select, skeleton, viewHead } from "./ui.js";
 
-const WINDOWS = [["", "all time"], ["15m", "last 15 minutes"], ["1h", "last hour"], ["24h", "last 24 hours"], ["7d", "last 7 days"]];
+const WINDOWS = [
+  ["", "all time"],
+  ["15m", "last 15 minutes"],
+  ["1h", "last hour"],
+  ["24h", "last 24 hours"],
+  ["7d", "last 7 days"],
+];
 /** Name, how far back, and the step. */
-const SPANS = { "1h": ["last hour", 3600000, "1m"], "6h": ["last 6 hours", 21600000, "5m"], "24h": ["last 24 hours", 86400000, "15m"], "7d": ["last 7 days", 604800000, "2h"], "90d": ["last 90 days", 7776000000, "1d"] };
+const SPANS = {
+  "1h": ["last hour", 3600000, "1m"],
+  "6h": ["last 6 hours", 21600000, "5m"],
+  "24h": ["last 24 hours", 86400000, "15m"],
+  "7d": ["last 7 days", 604800000, "2h"],
+  "90d": ["last 90 days", 7776000000, "1d"],
+};
 const REFRESH_MS = 10000;
-
-function bar(part) {
-  const fill = h("span", { class: "bar" });
-  fill.style.width = `${Math.max(0, Math.min(100, part * 100))}%`;
-  return h("div", { class: "bar-track", "aria-hidden": "true" }, fill);
-}
-
-function summaryTiles(summary) {
-  const tile = (name, value, id, side) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", { class: "big", "data-testid": `analytics-${id}` }, value), side ? h("dd", { class: "side" }, side) : null);
-  return h("dl", { class: "tiles" },
-    tile("Revenue", money(summary.revenue), "revenue", "order.paid only"),
-    tile("Events", count(summary.events), "events"),
-    tile("Customers", count(summary.customers), "customers", "from_ts_ms" in summary ? "last seen in this time" : null),
-    "average_order_value" in summary ? tile("Average order", summary.average_order_value == null ? "none yet" : money(summary.average_order_value), "average", "revenue by paid orders") : null);
-}
-
-function typesTable(summary) {
-  if (summary.by_type == null) return notice("warn", "Unknown for this time", "It begins or ends within a day whose minutes are not kept any more.");
-  const rows = Object.entries(summary.by_type).map(([type, figures]) => ({ type, ...figures }));
-  const top = Math.max(1, ...rows.map((row) => row.count));
-  const table = dataTable({
-    caption: "Events by type", testid: "analytics-types", kind: "", key: (row) => row.type, rowTestid: (row) => `type-${row.type}`,
-    columns: [
-      { head: "Type", make: (row) => brief(row.type) },
-      { head: "Events", num: true, text: (row) => count(row.count) },
-      { head: "Share", make: (row) => bar(row.count / top) },
-      { head: "Amount", num: true, text: (row) => money(row.amount) },
-    ],
-    empty: notice("empty", "Nothing counted", "No event was counted in this time."),
-  });
-  table.update(rows);
-  return table.el;
-}
-
-/** Orders that came to each stage. Only the figures of all time have them. */
-function funnel(all) {
-  const orders = all.orders ?? {};
-  const placed = orders["order.placed"] ?? 0;
-  const stages = [["order.placed", "Placed"], ["order.paid", "Paid"], ["order.shipped", "Shipped"], ["order.cancelled", "Cancelled"]]
-    .map(([type, name]) => ({ type, name, value: orders[type] ?? 0 }));
-  const top = Math.max(1, ...stages.map((stage) => stage.value));
-  const table = dataTable({
-    caption: "Orders that came to each stage", testid: "analytics-funnel", kind: "", key: (row) => row.type, rowTestid: (row) => `funnel-${row.type}`,
-    columns: [
-      { head: "Stage", text: (row) => row.name },
-      { head: "Orders", num: true, text: (row) => count(row.value) },
-      { head: "Share", make: (row) => bar(row.value / top) },
-      { head: "Of placed", num: true, text: (row) => (placed === 0 ? "–" : `${((100 * row.value) / placed).toFixed(1)} %`) },
-    ],
-  });
-  table.update(stages);
-  return table.el;
-}
-
-function customers(list) {
-  const table = dataTable({
-    caption: "Customers with the highest revenue", testid: "analytics-top", kind: "", key: (row) => row.customer,
-    columns: [{ head: "Customer", make: (row) => brief(row.customer, 60) }, { head: "Revenue", num: true, text: (row) => money(row.revenue) }],
-    empty: notice("empty", "No customers yet", "Nobody has paid for an order yet."),
-  });
-  table.update(list);
-  return table.el;
-}
 
 export function create() {
   let turn = 0;
@@ -86,18 +35,58 @@ export function create() {
   const types = ["revenue", "events", ...session.event_types];
   const controls = {
     window: select("window", WINDOWS, { "data-testid": "analytics-window", onchange: apply }),
-    metric: select("metric", types.map((name) => [name, name]), { "data-testid": "analytics-metric", onchange: apply }),
-    span: select("span", Object.entries(SPANS).map(([key, [name]]) => [key, name]), { "data-testid": "analytics-span", onchange: apply }),
-    n: select("n", [["10", "10"], ["25", "25"], ["100", "100"]], { "data-testid": "analytics-n", onchange: apply }),
+    metric: select(
+      "metric",
+      types.map((name) => [name, name]),
+      { "data-testid": "analytics-metric", onchange: apply },
+    ),
+    span: select(
+      "span",
+      Object.entries(SPANS).map(([key, [name]]) => [key, name]),
+      { "data-testid": "analytics-span", onchange: apply },
+    ),
+    n: select(
+      "n",
+      [
+        ["10", "10"],
+        ["25", "25"],
+        ["100", "100"],
+      ],
+      { "data-testid": "analytics-n", onchange: apply },
+    ),
   };
-  const places = Object.fromEntries(["summary", "types", "series", "funnel", "top"].map((name) => [name, h("div", {}, skeleton(1))]));
-  const el = h("div", {},
-    viewHead("Analytics", "Every event counted exactly once, by event time; days are UTC.",
-      h("div", { class: "form-row" }, field("Figures of", controls.window), field("Top customers", controls.n), button("Refresh", () => load(), { "data-testid": "analytics-refresh" }))),
+  const places = Object.fromEntries(
+    ["summary", "types", "series", "funnel", "top"].map((name) => [name, h("div", {}, skeleton(1))]),
+  );
+  const el = h(
+    "div",
+    {},
+    viewHead(
+      "Analytics",
+      "Every event counted exactly once, by event time; days are UTC.",
+      h(
+        "div",
+        { class: "form-row" },
+        field("Figures of", controls.window),
+        field("Top customers", controls.n),
+        button("Refresh", () => load(), { "data-testid": "analytics-refresh" }),
+      ),
+    ),
     places.summary,
-    panel("Over time", { "data-testid": "analytics-series" }, h("div", { class: "form-row" }, field("Metric", controls.metric), field("Time", controls.span)), places.series),
-    h("div", { class: "columns three" }, panel("By type", {}, places.types), panel("Funnel (all time)", {}, places.funnel),
-      panel("Top customers (all time)", {}, places.top)));
+    panel(
+      "Over time",
+      { "data-testid": "analytics-series" },
+      h("div", { class: "form-row" }, field("Metric", controls.metric), field("Time", controls.span)),
+      places.series,
+    ),
+    h(
+      "div",
+      { class: "columns three" },
+      panel("By type", {}, places.types),
+      panel("Funnel (all time)", {}, places.funnel),
+      panel("Top customers (all time)", {}, places.top),
+    ),
+  );
 
   const resized = new ResizeObserver(() => {
     const drawn = places.series.querySelector("svg")?.viewBox.baseVal.width;
@@ -106,7 +95,14 @@ export function create() {
   resized.observe(places.series);
 
   function apply() {
-    go(link("analytics", [], { window: controls.window.value, metric: controls.metric.value, span: controls.span.value, n: controls.n.value }));
+    go(
+      link("analytics", [], {
+        window: controls.window.value,
+        metric: controls.metric.value,
+        span: controls.span.value,
+        n: controls.n.value,
+      }),
+    );
   }
 
   async function part(mine, work, ...names) {
@@ -114,7 +110,12 @@ export function create() {
       const made = await work();
       if (mine === turn) names.forEach((name, index) => replace(places[name], made[index]));
     } catch (error) {
-      if (mine === turn && error.name !== "AbortError") names.forEach((name, index) => places[name].replaceChildren(index === 0 ? problemNotice(error, () => load()) : h("p", { class: "muted" }, "unknown")));
+      if (mine === turn && error.name !== "AbortError")
+        names.forEach((name, index) =>
+          places[name].replaceChildren(
+            index === 0 ? problemNotice(error, () => load()) : h("p", { class: "muted" }, "unknown"),
+          ),
+        );
     }
   }
 
@@ -129,7 +130,10 @@ export function create() {
     if (!details) return;
     details.open = true;
     details.querySelector(".scroll-y").scrollTop = top;
-    if (focused) (focused === "SUMMARY" ? details.firstElementChild : details.querySelector(".scroll-y")).focus({ preventScroll: true });
+    if (focused)
+      (focused === "SUMMARY" ? details.firstElementChild : details.querySelector(".scroll-y")).focus({
+        preventScroll: true,
+      });
   }
 
   function load() {
@@ -139,23 +143,37 @@ export function create() {
     const metric = controls.metric.value;
     const [, back, step] = SPANS[controls.span.value];
     const to = Math.floor(now());
-    part(mine, async () => {
-      const summary = await get("/api/analytics/summary", { window });
-      return [summaryTiles(summary), typesTable(summary)];
-    }, "summary", "types");
+    part(
+      mine,
+      async () => {
+        const summary = await get("/api/analytics/summary", { window });
+        return [summaryTiles(summary), typesTable(summary)];
+      },
+      "summary",
+      "types",
+    );
     part(mine, async () => [funnel(await get("/api/analytics/summary"))], "funnel");
     part(mine, async () => [customers(await get("/api/analytics/customers/top", { n: controls.n.value }))], "top");
-    part(mine, async () => {
-      const answer = await get("/api/analytics/timeseries", { metric, from: to - back, to, step });
-      const name = metric === "revenue" ? "Revenue" : `Events: ${metric}`;
-      draw = () => timeChart({
-        width: places.series.clientWidth,
-        name,
-        points: answer.points.map((point) => ({ ts_ms: point.ts_ms, value: point.value == null ? null : Number(point.value), text: point.value })),
-        words: (point) => (metric === "revenue" ? money(point.text) : count(point.value)),
-      });
-      return [draw()];
-    }, "series");
+    part(
+      mine,
+      async () => {
+        const answer = await get("/api/analytics/timeseries", { metric, from: to - back, to, step });
+        const name = metric === "revenue" ? "Revenue" : `Events: ${metric}`;
+        draw = () =>
+          timeChart({
+            width: places.series.clientWidth,
+            name,
+            points: answer.points.map((point) => ({
+              ts_ms: point.ts_ms,
+              value: point.value == null ? null : Number(point.value),
+              text: point.value,
+            })),
+            words: (point) => (metric === "revenue" ? money(point.text) : count(point.value)),
+          });
+        return [draw()];
+      },
+      "series",
+    );
     timer = setTimeout(again, REFRESH_MS);
   }
 

@@ -42,7 +42,9 @@ async function request(url, options) {
   let body = null;
   try {
     body = await response.json();
-  } catch { /* a proxy's page, or nothing: the status must do */ }
+  } catch {
+    /* a proxy's page, or nothing: the status must do */
+  }
   const problem = new Problem(response.status, body);
   // A wrong token at the login itself is for the login to tell.
   if (response.status === 401 && url !== "/api/login") document.dispatchEvent(new CustomEvent("console:unauthorised"));

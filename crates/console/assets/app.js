@@ -3,9 +3,10 @@
 import { h, setText, show } from "./dom.js";
 import { dateTime } from "./format.js";
 import { live, start, stop, watch } from "./live.js";
+import { warm } from "./pull.js";
 import { find, go, link, parse } from "./router.js";
 import { locked, logout, refresh, session } from "./session.js";
-import { failed } from "./toast.js";
+import { failed, forget } from "./toast.js";
 import { problemNotice, skeleton } from "./ui.js";
 
 /** Name in the address → title and module. Those with `nav` are in the menu. */
@@ -48,11 +49,19 @@ async function route() {
   }
   current?.view.close?.();
   current = null;
+  forget();
   main.replaceChildren(skeleton());
   if (!entry) {
     setTitle("Not found");
-    main.replaceChildren(h("h1", { tabindex: "-1" }, "No such page"),
-      h("p", {}, "This address names no view. ", h("a", { class: "id", href: link("overview") }, "Back to the overview")));
+    main.replaceChildren(
+      h("h1", { tabindex: "-1" }, "No such page"),
+      h(
+        "p",
+        {},
+        "This address names no view. ",
+        h("a", { class: "id", href: link("overview") }, "Back to the overview"),
+      ),
+    );
     return;
   }
   setTitle(entry.title);
@@ -60,7 +69,12 @@ async function route() {
   try {
     module = await entry.load();
   } catch {
-    if (mine === turn) main.replaceChildren(problemNotice(new Error("This part of the page could not be fetched from the console."), () => location.reload()));
+    if (mine === turn)
+      main.replaceChildren(
+        problemNotice(new Error("This part of the page could not be fetched from the console."), () =>
+          location.reload(),
+        ),
+      );
     return;
   }
   if (mine !== turn) return;
@@ -74,6 +88,7 @@ async function route() {
     window.scrollTo(0, 0);
     (main.querySelector("[autofocus]") ?? main.querySelector("h1") ?? main).focus({ preventScroll: true });
   }
+  if (firstView) setTimeout(warm, 1000);
   firstView = false;
 }
 
@@ -81,8 +96,11 @@ async function route() {
 
 const navList = document.getElementById("nav-list");
 const menuButton = document.getElementById("menu-button");
-navList.append(...Object.entries(VIEWS).filter(([, view]) => view.nav).map(([name, view]) =>
-  h("li", {}, h("a", { href: link(name), "data-testid": `nav-${name}` }, view.title))));
+navList.append(
+  ...Object.entries(VIEWS)
+    .filter(([, view]) => view.nav)
+    .map(([name, view]) => h("li", {}, h("a", { href: link(name), "data-testid": `nav-${name}` }, view.title))),
+);
 
 function markNav(name) {
   for (const anchor of navList.querySelectorAll("a")) {
@@ -143,17 +161,32 @@ function banner(id, title, text) {
 
 function header() {
   const away = live.connection === "live" && live.redis && !live.redis.available;
-  const seen = live.state ? `What is shown was true at ${dateTime(live.state.at_ms)}.` : "Nothing has been seen of it yet.";
-  const [state, words] = locked() ? ["locked", "Logged out"]
-    : live.connection === "lost" ? ["lost", "Reconnecting…"]
-      : live.connection === "connecting" ? ["connecting", "Connecting…"]
-        : away ? ["away", "Redis away"] : ["live", "Live"];
+  const seen = live.state
+    ? `What is shown was true at ${dateTime(live.state.at_ms)}.`
+    : "Nothing has been seen of it yet.";
+  const [state, words] = locked()
+    ? ["locked", "Logged out"]
+    : live.connection === "lost"
+      ? ["lost", "Reconnecting…"]
+      : live.connection === "connecting"
+        ? ["connecting", "Connecting…"]
+        : away
+          ? ["away", "Redis away"]
+          : ["live", "Live"];
   chip.dataset.state = state;
   setText(chip, words);
-  banner("banner-console", "No connection to the console.", !locked() && live.connection === "lost"
-    ? `Trying again every few seconds. ${seen}` : null);
-  banner("banner-redis", "Redis is away.", !locked() && away
-    ? `${live.redis.address}: ${live.redis.reason ?? "no answer"}. ${seen} This goes away by itself when Redis is back.` : null);
+  banner(
+    "banner-console",
+    "No connection to the console.",
+    !locked() && live.connection === "lost" ? `Trying again every few seconds. ${seen}` : null,
+  );
+  banner(
+    "banner-redis",
+    "Redis is away.",
+    !locked() && away
+      ? `${live.redis.address}: ${live.redis.reason ?? "no answer"}. ${seen} This goes away by itself when Redis is back.`
+      : null,
+  );
   document.body.classList.toggle("stale", live.stale && !locked());
   setText(document.getElementById("stream-key"), session.stream);
   const mode = document.getElementById("mode");
@@ -191,7 +224,9 @@ async function begin() {
     live.connection = "lost";
     header();
     main.replaceChildren(problemNotice(error, begin));
-    setTimeout(() => { if (!current && live.connection === "lost") begin(); }, 3000);
+    setTimeout(() => {
+      if (!current && live.connection === "lost") begin();
+    }, 3000);
     return;
   }
   live.connection = "connecting";

@@ -10,10 +10,15 @@ import { button, field, input, notice } from "./ui.js";
 /** Runs one request; answers the end's counts. */
 async function run(group, verb, body, onProgress, signal) {
   let end = null;
-  await lines(path`/api/groups/${group}/dead-letters/` + verb, body, (line) => {
-    if (line.progress) onProgress(line.progress);
-    if (line.end) end = line.end;
-  }, signal);
+  await lines(
+    path`/api/groups/${group}/dead-letters/` + verb,
+    body,
+    (line) => {
+      if (line.progress) onProgress(line.progress);
+      if (line.end) end = line.end;
+    },
+    signal,
+  );
   if (!end) throw new Error("The answer was cut off before its end. What was done is done; the rest is still there.");
   if (end.outcome === "failed") throw new Error(`${end.reason ?? "it failed"} (${count(end.done)} done before)`);
   return end;
@@ -24,7 +29,13 @@ export function bulkPanel({ onDone }) {
   const bar = h("progress", { max: 1, "aria-label": "Progress", "data-testid": "bulk-progress" });
   const words = h("p", { role: "status", "data-testid": "bulk-status" });
   const stopButton = button("Stop", () => abort?.abort(), { "data-testid": "bulk-stop" });
-  const el = h("div", { class: "notice", hidden: true, "data-testid": "bulk" }, words, bar, h("div", { class: "controls" }, stopButton));
+  const el = h(
+    "div",
+    { class: "notice", hidden: true, "data-testid": "bulk" },
+    words,
+    bar,
+    h("div", { class: "controls" }, stopButton),
+  );
   let abort = null;
 
   function begin(text) {
@@ -40,8 +51,13 @@ export function bulkPanel({ onDone }) {
     if (body.ids) return body.ids.length;
     const signal = begin("Counting what matches…");
     try {
-      const end = await run(group, verb, { ...body, dry_run: true, rate: null },
-        (at) => setText(words, `Counting: ${count(at.matched)} match of ${count(at.looked_at)} looked at.`), signal);
+      const end = await run(
+        group,
+        verb,
+        { ...body, dry_run: true, rate: null },
+        (at) => setText(words, `Counting: ${count(at.matched)} match of ${count(at.looked_at)} looked at.`),
+        signal,
+      );
       return end.matched;
     } catch (error) {
       failed("Counting", error);
@@ -59,14 +75,20 @@ export function bulkPanel({ onDone }) {
       last = at;
       bar.max = Math.max(1, total, at.matched);
       bar.value = at.done + at.gone + at.failed;
-      setText(words, `${doing}: ${count(at.done)} of ${count(Math.max(total, at.matched))} done${at.gone ? `, ${count(at.gone)} gone already` : ""}${at.failed ? `, ${count(at.failed)} failed` : ""}.`);
+      setText(
+        words,
+        `${doing}: ${count(at.done)} of ${count(Math.max(total, at.matched))} done${at.gone ? `, ${count(at.gone)} gone already` : ""}${at.failed ? `, ${count(at.failed)} failed` : ""}.`,
+      );
     };
     try {
       const end = await run(group, verb, { ...body, dry_run: false }, say, signal);
       const rest = `${end.gone ? `, ${count(end.gone)} were gone already` : ""}${end.failed ? `, ${count(end.failed)} failed` : ""}`;
-      done(`${plural(end.done, "dead letter")} ${doneWord}${rest}${end.outcome === "stopped" ? ". Stopped before the end" : ""}.`);
+      done(
+        `${plural(end.done, "dead letter")} ${doneWord}${rest}${end.outcome === "stopped" ? ". Stopped before the end" : ""}.`,
+      );
     } catch (error) {
-      if (error.name === "AbortError") done(`Stopped. ${plural(last?.done ?? 0, "dead letter")} ${doneWord} before; the rest is still there.`);
+      if (error.name === "AbortError")
+        done(`Stopped. ${plural(last?.done ?? 0, "dead letter")} ${doneWord} before; the rest is still there.`);
       else failed(doing, error);
     } finally {
       abort = null;
@@ -79,18 +101,39 @@ export function bulkPanel({ onDone }) {
     if (abort) return;
     const total = await matching(group, "redrive", body);
     if (total === null) return;
-    const rate = input("number", "rate", { min: 1, max: 100000, placeholder: "no limit", "data-testid": "redrive-rate" });
+    const rate = input("number", "rate", {
+      min: 1,
+      max: 100000,
+      placeholder: "no limit",
+      "data-testid": "redrive-rate",
+    });
     const answer = await ask({
       title: total === 0 ? "Nothing matches" : `Send ${plural(total, "dead letter")} back to ${group}?`,
       testid: "redrive-dialog",
-      body: total === 0 ? notice("empty", null, "No dead letter matches the filter now.") : [
-        h("p", {}, `Each is deleted from the dead letters and put on ${group}'s redrive stream in one step; ${group} alone reads it again, with fresh attempts. What fails again comes back here.`),
-        total > 1 ? field("At most this many a second", rate, "Leave it empty to send them as fast as Redis takes them.") : null,
-      ],
+      body:
+        total === 0
+          ? notice("empty", null, "No dead letter matches the filter now.")
+          : [
+              h(
+                "p",
+                {},
+                `Each is deleted from the dead letters and put on ${group}'s redrive stream in one step; ${group} alone reads it again, with fresh attempts. What fails again comes back here.`,
+              ),
+              total > 1
+                ? field("At most this many a second", rate, "Leave it empty to send them as fast as Redis takes them.")
+                : null,
+            ],
       confirm: total === 0 ? "Close" : `Redrive ${count(total)}`,
     });
     if (!answer || total === 0) return;
-    await carryOut(group, "redrive", { ...body, rate: answer.rate ? Number(answer.rate) : null }, total, "Redriving", "sent back");
+    await carryOut(
+      group,
+      "redrive",
+      { ...body, rate: answer.rate ? Number(answer.rate) : null },
+      total,
+      "Redriving",
+      "sent back",
+    );
   }
 
   async function purge(group, body) {
@@ -101,10 +144,17 @@ export function bulkPanel({ onDone }) {
       title: total === 0 ? "Nothing matches" : `Delete ${plural(total, "dead letter")} of ${group} for good?`,
       testid: "purge-dialog",
       danger: true,
-      body: total === 0 ? notice("empty", null, "No dead letter matches the filter now.") : [
-        h("p", {}, "Their payloads, errors and history are deleted. There is no way back: where retention has removed an entry from the stream, this is the last copy of it."),
-        body.ids ? null : h("p", {}, "Letters that begin to match while this runs are deleted as well."),
-      ],
+      body:
+        total === 0
+          ? notice("empty", null, "No dead letter matches the filter now.")
+          : [
+              h(
+                "p",
+                {},
+                "Their payloads, errors and history are deleted. There is no way back: where retention has removed an entry from the stream, this is the last copy of it.",
+              ),
+              body.ids ? null : h("p", {}, "Letters that begin to match while this runs are deleted as well."),
+            ],
       typed: total === 0 ? null : `purge ${total}`,
       confirm: total === 0 ? "Close" : `Purge ${count(total)}`,
     });

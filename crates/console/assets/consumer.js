@@ -2,8 +2,8 @@
 
 import { h, keyed, setAttr, setText, show } from "./dom.js";
 import { ago, count, duration, time } from "./format.js";
-import * as levers from "./levers.js";
 import { now } from "./live.js";
+import { pull } from "./pull.js";
 import { link } from "./router.js";
 import { brief, button, entryLink, setTag, uid } from "./ui.js";
 
@@ -68,7 +68,17 @@ function recentItem() {
   };
 }
 
-export const COLUMNS = ["Consumer", "State", "Processed", "Pending", "Idle", "Reaped", "Recent entries", "Process", "Levers"];
+export const COLUMNS = [
+  "Consumer",
+  "State",
+  "Processed",
+  "Pending",
+  "Idle",
+  "Reaped",
+  "Recent entries",
+  "Process",
+  "Levers",
+];
 
 /** The row: a `<tbody>` of its own, so that what it opens belongs to it. */
 export function consumerRow(group, first, onClaimed) {
@@ -85,40 +95,77 @@ export function consumerRow(group, first, onClaimed) {
   const reaped = cell("Reaped", "reaped", { class: "num" });
   const glyphs = h("span", { class: "glyphs", "aria-hidden": "true" });
   const lastLine = h("span", { class: "recent-line" });
-  const process = h("a", { href: link("workers") , class: "id" });
+  const process = h("a", { href: link("workers"), class: "id" });
   const noProcess = h("span", { class: "muted" }, "none");
   const listId = uid("recent");
   const list = h("ul", { class: "recent-list", "data-testid": `recent-${key}` });
   const updateList = keyed(list, (item) => `${item.id} ${item.attempt} ${item.outcome} ${item.at_ms}`, recentItem);
-  const moreRow = h("tr", { role: "row", class: "more-row", id: listId, hidden: true }, h("td", { role: "cell", colspan: COLUMNS.length }, list));
+  const moreRow = h(
+    "tr",
+    { role: "row", class: "more-row", id: listId, hidden: true },
+    h("td", { role: "cell", colspan: COLUMNS.length }, list),
+  );
   let latest = first;
-  const toggle = button("More", () => {
-    const open = toggle.getAttribute("aria-expanded") !== "true";
-    toggle.setAttribute("aria-expanded", String(open));
-    show(moreRow, open);
-    if (open) updateList(latest.recent ?? []);
-  }, { class: "quiet small", "aria-expanded": "false", "aria-controls": listId, "aria-label": `More: last entries of ${name}`, "data-testid": `recent-toggle-${key}` });
+  const toggle = button(
+    "More",
+    () => {
+      const open = toggle.getAttribute("aria-expanded") !== "true";
+      toggle.setAttribute("aria-expanded", String(open));
+      show(moreRow, open);
+      if (open) updateList(latest.recent ?? []);
+    },
+    {
+      class: "quiet small",
+      "aria-expanded": "false",
+      "aria-controls": listId,
+      "aria-label": `More: last entries of ${name}`,
+      "data-testid": `recent-toggle-${key}`,
+    },
+  );
 
   const lever = (label, id, press, props = {}) =>
-    button(label, (event) => press(event.currentTarget), { class: "small", "data-testid": `${id}-${key}`, "aria-label": `${label.replace("…", "")} ${name}`, ...props });
-  const pauseButton = lever("Pause", "pause", (control) => levers.pause(control, group, name, !latest.paused));
-  const claimButton = lever("Claim now", "claim", (control) => levers.claim(control, group, name, onClaimed),
-    { title: "XAUTOCLAIM to this consumer: it takes and processes what has been idle for long enough, whoever held it" });
-  const handButton = lever("Hand over…", "handover", (control) => levers.handover(control, group, name));
-  const removeButton = lever("Remove…", "remove", (control) => levers.removeConsumer(control, group, name), { class: "small warns" });
-  const crashButton = lever("Crash next 3", "crash", (control) => levers.crash(control, group, name),
-    { title: "Drops the next three deliveries without acking them, as a process that dies would" });
+    button(label, (event) => press(event.currentTarget), {
+      class: "small",
+      "data-testid": `${id}-${key}`,
+      "aria-label": `${label.replace("…", "")} ${name}`,
+      ...props,
+    });
+  const pauseButton = lever("Pause", "pause", (control) => pull("pause", control, group, name, !latest.paused));
+  const claimButton = lever("Claim now", "claim", (control) => pull("claim", control, group, name, onClaimed), {
+    title: "XAUTOCLAIM to this consumer: it takes and processes what has been idle for long enough, whoever held it",
+  });
+  const handButton = lever("Hand over…", "handover", (control) => pull("handover", control, group, name));
+  const removeButton = lever("Remove…", "remove", (control) => pull("removeConsumer", control, group, name), {
+    class: "small warns",
+  });
+  const crashButton = lever("Crash next 3", "crash", (control) => pull("crash", control, group, name), {
+    title: "Drops the next three deliveries without acking them, as a process that dies would",
+  });
   const buttons = h("div", { class: "controls lever" }, pauseButton, claimButton, handButton, removeButton);
 
-  const el = h("tbody", { role: "rowgroup", "data-testid": `consumer-${key}` },
-    h("tr", { role: "row" },
+  const el = h(
+    "tbody",
+    { role: "rowgroup", "data-testid": `consumer-${key}` },
+    h(
+      "tr",
+      { role: "row" },
       h("th", { scope: "row", role: "rowheader", class: "name", "data-label": "Consumer" }, brief(name, 60)),
       cell("State", "state", {}, h("div", {}, state, extra)),
-      processed, pending, idle, reaped,
-      cell("Recent", "recent", { class: "recent" }, h("div", {}, h("div", { class: "recent-head" }, glyphs, toggle), lastLine)),
+      processed,
+      pending,
+      idle,
+      reaped,
+      cell(
+        "Recent",
+        "recent",
+        { class: "recent" },
+        h("div", {}, h("div", { class: "recent-head" }, glyphs, toggle), lastLine),
+      ),
       cell("Process", "process", { class: "text" }, h("div", {}, process, noProcess)),
-      cell("Levers", "levers", {}, buttons)),
-    moreRow);
+      cell("Levers", "levers", { class: "lever" }, buttons),
+    ),
+    moreRow,
+  );
 
   return {
     el,
@@ -128,7 +175,10 @@ export function consumerRow(group, first, onClaimed) {
       setText(extra, dropWords(consumer));
       // A process that cannot be reached has said nothing: its figures are unknown, not zero.
       const counters = consumer.counters;
-      for (const [node, value] of [[processed, counters?.processed], [reaped, counters?.claimed]]) {
+      for (const [node, value] of [
+        [processed, counters?.processed],
+        [reaped, counters?.claimed],
+      ]) {
         setText(node, count(value));
         setAttr(node, "data-value", value);
       }
@@ -143,8 +193,12 @@ export function consumerRow(group, first, onClaimed) {
         glyphs.dataset.sign = sign;
         glyphs.replaceChildren(...signs.map(([text, kind]) => h("i", { class: kind }, text)));
       }
-      setText(lastLine, recent.length === 0 ? "nothing yet"
-        : `${outcomeOf(recent[0].outcome)[2]}${recent[0].type ? ` ${recent[0].type.slice(0, 30)}` : ""}, ${ago(now() - recent[0].at_ms)}`);
+      setText(
+        lastLine,
+        recent.length === 0
+          ? "nothing yet"
+          : `${outcomeOf(recent[0].outcome)[2]}${recent[0].type ? ` ${recent[0].type.slice(0, 30)}` : ""}, ${ago(now() - recent[0].at_ms)}`,
+      );
       show(toggle.parentElement, recent.length > 0);
       if (!moreRow.hidden) updateList(recent);
       show(process, consumer.process != null);

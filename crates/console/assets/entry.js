@@ -18,13 +18,35 @@ const STATES = {
 function standing(group) {
   const [kind, word, meaning] = STATES[group.state] ?? ["", group.state, ""];
   const facts = [];
-  if (group.consumer != null) facts.push(["Consumer", h("a", { href: link("pending", [], { group: group.group, consumer: group.consumer }) }, brief(group.consumer, 60))]);
+  if (group.consumer != null)
+    facts.push([
+      "Consumer",
+      h(
+        "a",
+        { href: link("pending", [], { group: group.group, consumer: group.consumer }) },
+        brief(group.consumer, 60),
+      ),
+    ]);
   if (group.idle_ms != null) facts.push(["Idle", duration(group.idle_ms)]);
   if (group.deliveries != null) facts.push(["Deliveries", count(group.deliveries)]);
-  if (group.dead_letter_id != null) facts.push(["Dead letter", h("a", { class: "id", href: link("letter", [group.group, group.dead_letter_id]) }, group.dead_letter_id)]);
-  return h("section", { class: "panel", "data-testid": `standing-${group.group}` },
-    h("h3", {}, brief(group.group, 60), " ", tag(kind, word)), h("p", { class: "muted" }, meaning),
-    facts.length > 0 ? h("dl", { class: "stats" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))) : null);
+  if (group.dead_letter_id != null)
+    facts.push([
+      "Dead letter",
+      h("a", { class: "id", href: link("letter", [group.group, group.dead_letter_id]) }, group.dead_letter_id),
+    ]);
+  return h(
+    "section",
+    { class: "panel", "data-testid": `standing-${group.group}` },
+    h("h3", {}, brief(group.group, 60), " ", tag(kind, word)),
+    h("p", { class: "muted" }, meaning),
+    facts.length > 0
+      ? h(
+          "dl",
+          { class: "stats" },
+          facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+        )
+      : null,
+  );
 }
 
 export function create() {
@@ -35,19 +57,39 @@ export function create() {
 
   async function load() {
     const mine = (turn += 1);
-    head.replaceChildren(viewHead(["Entry ", h("span", { class: "mono" }, id)], idTime(id) == null ? null : `Written ${dateTime(idTime(id))} (the time in its ID).`,
-      button("Refresh", load, { "data-testid": "entry-refresh" }),
-      h("a", { class: "button", href: link("replay", [], { start: id, order: "asc" }) }, "Replay from here")));
+    head.replaceChildren(
+      viewHead(
+        ["Entry ", h("span", { class: "mono" }, id)],
+        idTime(id) == null ? null : `Written ${dateTime(idTime(id))} (the time in its ID).`,
+        button("Refresh", load, { "data-testid": "entry-refresh" }),
+        h("a", { class: "button", href: link("replay", [], { start: id, order: "asc" }) }, "Replay from here"),
+      ),
+    );
     if (!body.firstChild) body.replaceChildren(skeleton(2));
     try {
       const entry = await get(path`/api/entries/${id}`);
       if (mine !== turn) return;
       body.replaceChildren(
-        panel("Fields", { "data-testid": "entry-fields" }, entry.fields
-          ? fieldList(entry.fields)
-          : notice("warn", "Not in the stream", "No entry has this ID: there never was one, or retention has removed it.")),
-        h("section", { "aria-labelledby": "standings" }, h("h2", { id: "standings" }, "Where the groups stand with it"),
-          entry.groups.length === 0 ? notice("empty", "No groups", "Nobody reads this stream yet.") : h("div", { class: "columns three standings" }, entry.groups.map(standing))));
+        panel(
+          "Fields",
+          { "data-testid": "entry-fields" },
+          entry.fields
+            ? fieldList(entry.fields)
+            : notice(
+                "warn",
+                "Not in the stream",
+                "No entry has this ID: there never was one, or retention has removed it.",
+              ),
+        ),
+        h(
+          "section",
+          { "aria-labelledby": "standings" },
+          h("h2", { id: "standings" }, "Where the groups stand with it"),
+          entry.groups.length === 0
+            ? notice("empty", "No groups", "Nobody reads this stream yet.")
+            : h("div", { class: "columns three standings" }, entry.groups.map(standing)),
+        ),
+      );
     } catch (error) {
       if (mine === turn) body.replaceChildren(problemNotice(error, load));
     }
@@ -61,6 +103,8 @@ export function create() {
       load();
       return `Entry ${id}`;
     },
-    close: () => { turn += 1; },
+    close: () => {
+      turn += 1;
+    },
   };
 }

@@ -91,7 +91,9 @@ function lost() {
     // An event source does not tell a refusal from a broken line; this does, and a 401 leads to the login.
     try {
       await get("/api/session");
-    } catch { /* still away: the attempt below fails as well and comes back here */ }
+    } catch {
+      /* still away: the attempt below fails as well and comes back here */
+    }
     if (wanted) open();
   }, delay);
 }

@@ -12,11 +12,18 @@ function analyticsPanel(answer) {
   const { order, problem } = answer;
   if (!order) {
     const unknown = !problem || problem.status === 404;
-    return unknown ? notice("empty", "Analytics does not know this order", "It has had no event that was counted, or its state was dropped some time after its last event.")
+    return unknown
+      ? notice(
+          "empty",
+          "Analytics does not know this order",
+          "It has had no event that was counted, or its state was dropped some time after its last event.",
+        )
       : notice("problem", problem.title ?? "Analytics did not answer", problem.detail ?? null);
   }
   const history = dataTable({
-    caption: "What analytics has counted of this order", testid: "order-history", key: (row) => row.id,
+    caption: "What analytics has counted of this order",
+    testid: "order-history",
+    key: (row) => row.id,
     columns: [
       { head: "ID", class: "nowrap", make: (row) => entryLink(row.id) },
       { head: "Type", make: (row) => brief(row.type) },
@@ -27,10 +34,20 @@ function analyticsPanel(answer) {
   });
   history.update(order.history ?? []);
   return [
-    h("dl", { class: "stats" },
-      h("div", {}, h("dt", {}, "State"), h("dd", { "data-testid": "order-state" }, tag(KINDS[order.state] ?? "", order.state))),
+    h(
+      "dl",
+      { class: "stats" },
+      h(
+        "div",
+        {},
+        h("dt", {}, "State"),
+        h("dd", { "data-testid": "order-state" }, tag(KINDS[order.state] ?? "", order.state)),
+      ),
       h("div", {}, h("dt", {}, "Customer"), h("dd", {}, brief(order.customer ?? "unknown"))),
-      Object.entries(order.first_seen ?? {}).map(([type, ms]) => h("div", {}, h("dt", {}, "First ", brief(type)), h("dd", {}, dateTime(ms))))),
+      Object.entries(order.first_seen ?? {}).map(([type, ms]) =>
+        h("div", {}, h("dt", {}, "First ", brief(type)), h("dd", {}, dateTime(ms))),
+      ),
+    ),
     history.el,
   ];
 }
@@ -43,15 +60,27 @@ export function create() {
 
   async function load() {
     const mine = (turn += 1);
-    head.replaceChildren(viewHead(["Order ", brief(id, 128)], null, button("Refresh", load, { "data-testid": "order-refresh" })));
+    head.replaceChildren(
+      viewHead(["Order ", brief(id, 128)], null, button("Refresh", load, { "data-testid": "order-refresh" })),
+    );
     if (!body.firstChild) body.replaceChildren(skeleton(2));
     try {
       const answer = await get(path`/api/orders/${id}`);
       if (mine !== turn) return;
-      const entries = entryTable("Events of this order", "order-entries", notice("empty", "No events in the stream", "The stream holds no entry of this order: there never was one, or retention has removed them."));
+      const entries = entryTable(
+        "Events of this order",
+        "order-entries",
+        notice(
+          "empty",
+          "No events in the stream",
+          "The stream holds no entry of this order: there never was one, or retention has removed them.",
+        ),
+      );
       entries.update(answer.entries);
-      body.replaceChildren(panel("State in analytics", { "data-testid": "order-analytics" }, analyticsPanel(answer)),
-        panel("Events in the stream", { "data-testid": "order-events" }, entries.el));
+      body.replaceChildren(
+        panel("State in analytics", { "data-testid": "order-analytics" }, analyticsPanel(answer)),
+        panel("Events in the stream", { "data-testid": "order-events" }, entries.el),
+      );
     } catch (error) {
       if (mine === turn) body.replaceChildren(problemNotice(error, load));
     }
@@ -65,6 +94,8 @@ export function create() {
       load();
       return `Order ${id.slice(0, 60)}`;
     },
-    close: () => { turn += 1; },
+    close: () => {
+      turn += 1;
+    },
   };
 }

@@ -16,7 +16,14 @@ function tile(label, key, pick, withChart = true) {
   const side = h("dd", { class: "side" });
   const spark = withChart ? sparkline(`${label} a second`, rate) : null;
   return {
-    el: h("div", { class: "tile", "data-testid": `tile-${key}` }, h("dt", {}, label), value, side, spark ? h("dd", {}, spark.el) : null),
+    el: h(
+      "div",
+      { class: "tile", "data-testid": `tile-${key}` },
+      h("dt", {}, label),
+      value,
+      side,
+      spark ? h("dd", {}, spark.el) : null,
+    ),
     update(state) {
       const total = pick(state);
       setText(value, count(total));
@@ -33,7 +40,14 @@ function streamTile() {
   const side = h("dd", { class: "side" });
   const spark = sparkline("Length", count);
   return {
-    el: h("div", { class: "tile", "data-testid": "tile-length" }, h("dt", {}, "Stream length"), value, side, h("dd", {}, spark.el)),
+    el: h(
+      "div",
+      { class: "tile", "data-testid": "tile-length" },
+      h("dt", {}, "Stream length"),
+      value,
+      side,
+      h("dd", {}, spark.el),
+    ),
     update(state) {
       setText(value, count(state.stream.length));
       setAttr(value, "data-value", state.stream.length);
@@ -47,44 +61,95 @@ function rangeTile() {
   const place = { first: h("dd", { "data-testid": "first-id" }), last: h("dd", { "data-testid": "last-id" }) };
   const span = h("dd", { class: "side" });
   return {
-    el: h("div", { class: "tile double", "data-testid": "tile-range" }, h("dt", {}, "First entry"), place.first, h("dt", {}, "Last entry"), place.last, span),
+    el: h(
+      "div",
+      { class: "tile double", "data-testid": "tile-range" },
+      h("dt", {}, "First entry"),
+      place.first,
+      h("dt", {}, "Last entry"),
+      place.last,
+      span,
+    ),
     update(state) {
-      for (const [name, id] of [["first", state.stream.first_id], ["last", state.stream.last_id]]) {
+      for (const [name, id] of [
+        ["first", state.stream.first_id],
+        ["last", state.stream.last_id],
+      ]) {
         if (place[name].dataset.value === String(id)) continue;
         place[name].dataset.value = String(id);
         place[name].replaceChildren(id ? entryLink(id) : "none");
       }
       const ms = state.stream.last_id ? idTime(state.stream.last_id) : null;
-      setText(span, ms == null ? "The stream is empty" : `last ${ago(now() - ms)}, ${time(ms)}`);
+      setText(span, ms == null ? "The stream is empty" : `${ago(now() - ms)}, ${time(ms)}`);
     },
   };
 }
 
 export function create() {
   const tiles = [
-    streamTile(), rangeTile(),
+    streamTile(),
+    rangeTile(),
     tile("Produced", "produced", (at) => at.totals?.produced),
     tile("Acked", "acked", (at) => at.totals?.acked),
     tile("Claimed", "claimed", (at) => at.totals?.claimed),
     tile("Retried", "retried", (at) => at.totals?.retried),
     tile("Dead-lettered", "dead-lettered", (at) => at.totals?.dead_lettered),
   ];
-  const figures = h("dl", { class: "tiles live", "data-testid": "totals", "aria-label": "Totals" }, tiles.map((one) => one.el));
+  const figures = h(
+    "dl",
+    { class: "tiles live", "data-testid": "totals", "aria-label": "Totals" },
+    tiles.map((one) => one.el),
+  );
   const groups = h("div", { "data-testid": "groups" });
-  const noGroups = h("div", { hidden: true, "data-testid": "no-groups" }, notice("empty", "No groups yet",
-    "Nobody has read this stream. A group appears as soon as a worker of it starts:",
-    h("p", {}, h("code", {}, "notifications-worker"), ", ", h("code", {}, "analytics-worker"), ", or all of them with ", h("code", {}, "orderflow up"), ".")));
+  const noGroups = h(
+    "div",
+    { class: "apart", hidden: true, "data-testid": "no-groups" },
+    notice(
+      "empty",
+      "No groups yet",
+      "Nobody has read this stream. A group appears as soon as a worker of it starts:",
+      h(
+        "p",
+        {},
+        h("code", {}, "notifications-worker"),
+        ", ",
+        h("code", {}, "analytics-worker"),
+        ", or all of them with ",
+        h("code", {}, "orderflow up"),
+        ".",
+      ),
+    ),
+  );
+  const leftOut = h("p", { class: "notice warn apart", hidden: true, "data-testid": "left-out" });
   let processes = [];
-  const updateGroups = keyed(groups, (group) => group.name, (group) => {
-    const card = groupCard(group);
-    return { el: card.el, update: (next) => card.update(next, processes) };
-  });
-  const newest = entryTable("Newest entries", "newest", notice("empty", "The stream is empty", "Produce an event, here or with POST /v1/events of producer-api."));
+  const updateGroups = keyed(
+    groups,
+    (group) => group.name,
+    (group) => {
+      const card = groupCard(group);
+      return { el: card.el, update: (next) => card.update(next, processes) };
+    },
+  );
+  const newest = entryTable(
+    "Newest entries",
+    "newest",
+    notice("empty", "The stream is empty", "Produce an event, here or with POST /v1/events of producer-api."),
+  );
   const waiting = h("div", { "data-testid": "waiting" }, skeleton());
   const groupsTitle = h("h2", { class: "sr" }, "Consumer groups");
-  const body = h("div", { hidden: true }, figures, produceForm(), h("section", {}, groupsTitle, groups, noGroups),
-    panel("Newest entries", { "data-testid": "newest-panel" }, h("div", { class: "live" }, newest.el)));
-  const neverSeen = notice("warn", "Nothing to show yet", "Redis has not been reached since the console started. What it holds appears here as soon as it answers.");
+  const body = h(
+    "div",
+    { hidden: true },
+    figures,
+    produceForm(),
+    h("section", {}, groupsTitle, groups, noGroups, leftOut),
+    panel("Newest entries", { "data-testid": "newest-panel" }, h("div", { class: "live" }, newest.el)),
+  );
+  const neverSeen = notice(
+    "warn",
+    "Nothing to show yet",
+    "Redis has not been reached since the console started. What it holds appears here as soon as it answers.",
+  );
 
   return {
     el: h("div", {}, viewHead("Overview", `The stream ${session.stream} and who reads it, live.`), waiting, body),
@@ -100,6 +165,9 @@ export function create() {
       processes = live.state.processes ?? [];
       updateGroups(live.state.groups);
       show(noGroups, live.state.groups.length === 0);
+      const omitted = live.state.left_out ?? [];
+      show(leftOut, omitted.length > 0);
+      setText(leftOut, `${omitted.join("; ")}: there are too many to show them all.`);
       newest.update(live.state.tail ?? []);
     },
   };

@@ -22,24 +22,55 @@ export function create() {
   const start = input("text", "start", { required: true, "data-testid": "replay-start" });
   const end = input("text", "end", { required: true, "data-testid": "replay-end" });
   const amount = input("number", "count", { min: 1, max: 500, required: true, "data-testid": "replay-count" });
-  const order = select("order", [["asc", "oldest first"], ["desc", "newest first"]], { "data-testid": "replay-order" });
+  const order = select(
+    "order",
+    [
+      ["asc", "oldest first"],
+      ["desc", "newest first"],
+    ],
+    { "data-testid": "replay-order" },
+  );
   const submit = h("button", { type: "submit", class: "primary", "data-testid": "replay-submit" }, "Replay");
-  const form = h("form", {
-    class: "form-row hints", "data-testid": "replay-form",
-    onsubmit: (event) => {
-      event.preventDefault();
-      go(link("replay", [], { start: start.value.trim(), end: end.value.trim(), count: amount.value, order: order.value }));
+  const form = h(
+    "form",
+    {
+      class: "form-row hints",
+      "data-testid": "replay-form",
+      onsubmit: (event) => {
+        event.preventDefault();
+        go(
+          link("replay", [], {
+            start: start.value.trim(),
+            end: end.value.trim(),
+            count: amount.value,
+            order: order.value,
+          }),
+        );
+      },
     },
-  }, field("From", start, "An ID, milliseconds, or - for the beginning"), field("To", end, "An ID, milliseconds, or + for the end"), field("Entries", amount), field("Order", order), submit);
-  const presets = h("div", { class: "controls", role: "group", "aria-label": "Ranges" }, PRESETS.map(([label, range]) =>
-    button(label, () => go(link("replay", [], { ...range(), count: amount.value })), { class: "small" })));
+    field("From", start, "An ID, milliseconds, or - for the beginning"),
+    field("To", end, "An ID, milliseconds, or + for the end"),
+    field("Entries", amount),
+    field("Order", order),
+    submit,
+  );
+  const presets = h(
+    "div",
+    { class: "controls", role: "group", "aria-label": "Ranges" },
+    PRESETS.map(([label, range]) =>
+      button(label, () => go(link("replay", [], { ...range(), count: amount.value })), { class: "small" }),
+    ),
+  );
   const status = h("p", { class: "muted", role: "status", "data-testid": "replay-status" });
   const result = h("div", { "data-testid": "replay-result" });
   const more = h("p", { class: "controls" });
-  const el = h("div", {},
+  const el = h(
+    "div",
+    {},
     viewHead("Replay", "Reads any range of the stream again (XRANGE). No group's position or pending list notices."),
     h("section", { class: "panel", "aria-label": "Range" }, form, presets),
-    panel("Entries", { "data-testid": "replay-panel" }, status, result, more));
+    panel("Entries", { "data-testid": "replay-panel" }, status, result, more),
+  );
 
   async function load() {
     running?.abort();
@@ -56,7 +87,17 @@ export function create() {
         status.textContent = `${plural(page.entries.length, "entry", "entries")}${page.next ? ", and there are more" : ""}.`;
         if (page.next) {
           const cursor = query.get("order") === "desc" ? { end: page.next } : { start: page.next };
-          more.replaceChildren(h("a", { class: "button", href: link("replay", [], { ...Object.fromEntries(query), ...cursor }), "data-testid": "next-page" }, "Next page"));
+          more.replaceChildren(
+            h(
+              "a",
+              {
+                class: "button",
+                href: link("replay", [], { ...Object.fromEntries(query), ...cursor }),
+                "data-testid": "next-page",
+              },
+              "Next page",
+            ),
+          );
         }
       } catch (error) {
         if (error.name === "AbortError") return;
@@ -71,7 +112,10 @@ export function create() {
     show(route) {
       const asked = route.query;
       query = new URLSearchParams({
-        start: asked.get("start") || "-", end: asked.get("end") || "+", count: asked.get("count") || "50", order: asked.get("order") === "desc" ? "desc" : "asc",
+        start: asked.get("start") || "-",
+        end: asked.get("end") || "+",
+        count: asked.get("count") || "50",
+        order: asked.get("order") === "desc" ? "desc" : "asc",
       });
       start.value = query.get("start");
       end.value = query.get("end");

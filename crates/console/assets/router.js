@@ -12,7 +12,11 @@ export function parse(hash) {
       return segment;
     }
   });
-  return { name: parts[0] ?? "overview", parts: parts.slice(1), query: new URLSearchParams(at < 0 ? "" : text.slice(at + 1)) };
+  return {
+    name: parts[0] ?? "overview",
+    parts: parts.slice(1),
+    query: new URLSearchParams(at < 0 ? "" : text.slice(at + 1)),
+  };
 }
 
 /** A hash from a view's name, its parts and its query; what is empty is left out. */

@@ -3,7 +3,13 @@
 import { get, post } from "./api.js";
 
 export const session = {
-  login_required: false, logged_in: false, read_only: false, demo: false, stream: "", version: "", event_types: [],
+  login_required: false,
+  logged_in: false,
+  read_only: false,
+  demo: false,
+  stream: "",
+  version: "",
+  event_types: [],
 };
 
 export async function refresh() {

@@ -34,21 +34,33 @@ export function sparkline(name, words, kind = "") {
   const area = svg("path", { class: "area" });
   const line = svg("path", { class: "line" });
   const title = svg("title");
-  const el = svg("svg", { class: `spark ${kind}`, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
-    title, svg("path", { class: "base", d: `M0,${HEIGHT - 0.5}H${WIDTH}` }), area, line);
+  const el = svg(
+    "svg",
+    { class: `spark ${kind}`, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
+    title,
+    svg("path", { class: "base", d: `M0,${HEIGHT - 0.5}H${WIDTH}` }),
+    area,
+    line,
+  );
   return {
     el,
     update(values) {
       const known = values.filter((value) => value != null);
       const top = Math.max(1, ...known);
       const points = values.map((value, index) => ({
-        value, x: WIDTH - values.length + 1 + index, y: value == null ? 0 : HEIGHT - 1 - (value / top) * (HEIGHT - 4),
+        value,
+        x: WIDTH - values.length + 1 + index,
+        y: value == null ? 0 : HEIGHT - 1 - (value / top) * (HEIGHT - 4),
       }));
       const drawn = paths(points, HEIGHT);
       setAttr(line, "d", drawn.line);
       setAttr(area, "d", drawn.area);
-      setText(title, known.length === 0 ? `${name}: nothing known yet`
-        : `${name}, last ${values.length} s: now ${words(values.at(-1))}, highest ${words(Math.max(...known))}`);
+      setText(
+        title,
+        known.length === 0
+          ? `${name}: nothing known yet`
+          : `${name}, last ${values.length} s: now ${words(values.at(-1))}, highest ${words(Math.max(...known))}`,
+      );
     },
   };
 }

@@ -25,32 +25,78 @@ export function create() {
   let overflowed = 0;
 
   const controls = {
-    type: select("type", [["", "any"], ...session.event_types.map((name) => [name, name])], { "data-testid": "tail-type" }),
+    type: select("type", [["", "any"], ...session.event_types.map((name) => [name, name])], {
+      "data-testid": "tail-type",
+    }),
     order_id: input("text", "order_id", { "data-testid": "tail-order-id" }),
     customer: input("text", "customer", { "data-testid": "tail-customer" }),
     contains: input("text", "contains", { "data-testid": "tail-contains" }),
   };
-  const form = h("form", {
-    class: "form-row", "data-testid": "tail-form",
-    onsubmit: (event) => {
-      event.preventDefault();
-      go(link("tail", [], Object.fromEntries(new FormData(form))));
+  const form = h(
+    "form",
+    {
+      class: "form-row",
+      "data-testid": "tail-form",
+      onsubmit: (event) => {
+        event.preventDefault();
+        go(link("tail", [], Object.fromEntries(new FormData(form))));
+      },
     },
-  }, field("Type", controls.type), field("Order ID", controls.order_id), field("Customer", controls.customer), field("Any value contains", controls.contains),
-  h("button", { type: "submit", "data-testid": "tail-apply" }, "Apply"),
-  h("a", { class: "button quiet", href: link("tail") }, "No filter"));
+    field("Type", controls.type),
+    field("Order ID", controls.order_id),
+    field("Customer", controls.customer),
+    field("Any value contains", controls.contains),
+    h("button", { type: "submit", "data-testid": "tail-apply" }, "Apply"),
+    h("a", { class: "button quiet", href: link("tail") }, "No filter"),
+  );
 
   const pauseButton = button("Pause", () => setPaused(!paused), { "data-testid": "tail-pause" });
-  const clearButton = button("Clear", () => { rows = []; waiting = []; seen = 0; skipped = 0; overflowed = 0; draw(); }, { "data-testid": "tail-clear" });
+  const clearButton = button(
+    "Clear",
+    () => {
+      rows = [];
+      waiting = [];
+      seen = 0;
+      skipped = 0;
+      overflowed = 0;
+      draw();
+    },
+    { "data-testid": "tail-clear" },
+  );
   const status = h("p", { class: "muted", "data-testid": "tail-status" });
   const lost = h("p", { class: "notice warn", hidden: true, role: "status", "data-testid": "tail-lost" });
   const skippedNote = h("p", { class: "notice warn", hidden: true, "data-testid": "tail-skipped" });
-  const table = entryTable("New entries, newest first", "tail-table", notice("empty", "Waiting for new entries", "What is written from now on appears here, newest first. For what was written before, use Replay."));
-  const list = h("div", { role: "log", "aria-live": "off", "aria-label": "New entries", "data-testid": "tail-list" }, table.el);
-  const el = h("div", {},
-    viewHead("Live tail", `New entries as they are written, the newest ${KEPT} of them. Reading here takes nothing away from any group.`),
+  const table = entryTable(
+    "New entries, newest first",
+    "tail-table",
+    notice(
+      "empty",
+      "Waiting for new entries",
+      "What is written from now on appears here, newest first. For what was written before, use Replay.",
+    ),
+  );
+  const list = h(
+    "div",
+    { role: "log", "aria-live": "off", "aria-label": "New entries", "data-testid": "tail-list" },
+    table.el,
+  );
+  const el = h(
+    "div",
+    {},
+    viewHead(
+      "Live tail",
+      `New entries as they are written, the newest ${KEPT} of them. Reading here takes nothing away from any group.`,
+    ),
     h("section", { class: "panel", "aria-label": "Filter" }, form),
-    panel("Entries", { "data-testid": "tail-panel" }, h("div", { class: "controls" }, pauseButton, clearButton, status), lost, skippedNote, list));
+    panel(
+      "Entries",
+      { "data-testid": "tail-panel" },
+      h("div", { class: "controls" }, pauseButton, clearButton, status),
+      lost,
+      skippedNote,
+      list,
+    ),
+  );
 
   function setPaused(wanted) {
     paused = wanted;
@@ -69,10 +115,17 @@ export function create() {
       frame = 0;
       table.update(rows);
       const held = waiting.length + overflowed;
-      setText(status, paused ? `Paused. ${plural(held, "new entry", "new entries")} meanwhile${overflowed ? `, of which the newest ${KEPT} are kept` : ""}.`
-        : `${plural(seen, "entry", "entries")} since this was opened; ${count(rows.length)} shown.`);
+      setText(
+        status,
+        paused
+          ? `Paused. ${plural(held, "new entry", "new entries")} meanwhile${overflowed ? `, of which the newest ${KEPT} are kept` : ""}.`
+          : `${plural(seen, "entry", "entries")} since this was opened; ${count(rows.length)} shown.`,
+      );
       show(skippedNote, skipped > 0);
-      setText(skippedNote, `${plural(skipped, "entry", "entries")} skipped: they came faster than this browser took them. They are in the stream; use Replay to see them.`);
+      setText(
+        skippedNote,
+        `${plural(skipped, "entry", "entries")} skipped: they came faster than this browser took them. They are in the stream; use Replay to see them.`,
+      );
     });
   }
 
@@ -99,7 +152,9 @@ export function create() {
       skipped += JSON.parse(event.data).count;
       draw();
     });
-    source.addEventListener("away", (event) => away(`Redis is away: ${JSON.parse(event.data).reason ?? "no answer"}. The tail goes on when it is back.`));
+    source.addEventListener("away", (event) =>
+      away(`Redis is away: ${JSON.parse(event.data).reason ?? "no answer"}. The tail goes on when it is back.`),
+    );
     source.addEventListener("back", () => away(null));
     source.addEventListener("error", () => {
       close();
@@ -107,7 +162,9 @@ export function create() {
       retry = setTimeout(async () => {
         try {
           await get("/api/session");
-        } catch { /* still away: opening fails as well */ }
+        } catch {
+          /* still away: opening fails as well */
+        }
         open();
       }, RETRY_MS);
     });
@@ -127,7 +184,8 @@ export function create() {
         const value = route.query.get(name) ?? "";
         filters[name] = value;
         const control = controls[name];
-        if (control.tagName === "SELECT" && value && ![...control.options].some((option) => option.value === value)) control.append(h("option", { value }, value));
+        if (control.tagName === "SELECT" && value && ![...control.options].some((option) => option.value === value))
+          control.append(h("option", { value }, value));
         control.value = value;
       }
       rows = [];

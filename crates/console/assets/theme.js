@@ -4,7 +4,11 @@
   const KEY = "orderflow-theme";
   const order = ["system", "light", "dark"];
   let chosen = "system";
-  try { chosen = localStorage.getItem(KEY) || "system"; } catch { /* storage is off: the system's scheme it is */ }
+  try {
+    chosen = localStorage.getItem(KEY) || "system";
+  } catch {
+    /* storage is off: the system's scheme it is */
+  }
   if (!order.includes(chosen)) chosen = "system";
   const root = document.documentElement;
   const apply = () => {
@@ -23,7 +27,11 @@
     say();
     button.addEventListener("click", () => {
       chosen = order[(order.indexOf(chosen) + 1) % order.length];
-      try { localStorage.setItem(KEY, chosen); } catch { /* it holds for this page only */ }
+      try {
+        localStorage.setItem(KEY, chosen);
+      } catch {
+        /* it holds for this page only */
+      }
       apply();
       say();
     });

@@ -47,7 +47,11 @@ export function input(type, name, props = {}) {
 }
 
 export function select(name, pairs, props = {}) {
-  return h("select", { name, ...props }, pairs.map(([value, label]) => h("option", { value }, label)));
+  return h(
+    "select",
+    { name, ...props },
+    pairs.map(([value, label]) => h("option", { value }, label)),
+  );
 }
 
 /** A word in a frame. Its kind gives the colour, the word gives the meaning. */
@@ -63,18 +67,30 @@ export function setTag(el, kind, text) {
 
 /** A box that explains: nothing there yet, something wrong, something to know. */
 export function notice(kind, title, text, ...more) {
-  return h("div", { class: `notice ${kind}`, "data-testid": `notice-${kind}` },
-    title ? h("p", { class: "notice-title" }, title) : null, text ? h("p", {}, text) : null, more);
+  return h(
+    "div",
+    { class: `notice ${kind}`, "data-testid": `notice-${kind}` },
+    title ? h("p", { class: "notice-title" }, title) : null,
+    text ? h("p", {}, text) : null,
+    more,
+  );
 }
 
 export function problemNotice(error, retry) {
-  return notice("problem", error.title ?? "Something went wrong", error.message,
-    retry ? h("p", {}, button("Try again", retry, { "data-testid": "retry" })) : null);
+  return notice(
+    "problem",
+    error.title ?? "Something went wrong",
+    error.message,
+    retry ? h("p", {}, button("Try again", retry, { "data-testid": "retry" })) : null,
+  );
 }
 
 export function skeleton(rows = 4) {
-  return h("div", { class: "skeleton", "aria-hidden": "true", "data-testid": "skeleton" },
-    Array.from({ length: rows }, () => h("i")));
+  return h(
+    "div",
+    { class: "skeleton", "aria-hidden": "true", "data-testid": "skeleton" },
+    Array.from({ length: rows }, () => h("i")),
+  );
 }
 
 /** Text that somebody else wrote, kept from turning the text around it; long text is cut and can be shown whole. */
@@ -82,15 +98,19 @@ export function foreign(text, max = SHOWN_CHARACTERS) {
   const whole = String(text);
   if (whole.length <= max) return h("bdi", { class: "foreign" }, whole);
   const part = h("bdi", { class: "foreign" }, `${whole.slice(0, max)}…`);
-  const more = button(`Show all ${count(whole.length)} characters`, () => {
-    const opened = more.getAttribute("aria-expanded") !== "true";
-    part.textContent = opened ? whole : `${whole.slice(0, max)}…`;
-    part.classList.toggle("whole", opened);
-    if (opened) part.tabIndex = 0;
-    else part.removeAttribute("tabindex");
-    more.setAttribute("aria-expanded", String(opened));
-    more.textContent = opened ? "Show less" : `Show all ${count(whole.length)} characters`;
-  }, { class: "quiet small", "aria-expanded": "false", "data-testid": "show-all" });
+  const more = button(
+    `Show all ${count(whole.length)} characters`,
+    () => {
+      const opened = more.getAttribute("aria-expanded") !== "true";
+      part.textContent = opened ? whole : `${whole.slice(0, max)}…`;
+      part.classList.toggle("whole", opened);
+      if (opened) part.tabIndex = 0;
+      else part.removeAttribute("tabindex");
+      more.setAttribute("aria-expanded", String(opened));
+      more.textContent = opened ? "Show less" : `Show all ${count(whole.length)} characters`;
+    },
+    { class: "quiet small", "aria-expanded": "false", "data-testid": "show-all" },
+  );
   return h("span", { class: "cut" }, part, " ", more);
 }
 
@@ -98,7 +118,11 @@ export function foreign(text, max = SHOWN_CHARACTERS) {
 export function brief(text, max = 60) {
   const whole = String(text);
   const cut = whole.length > max;
-  return h("bdi", { class: "foreign brief", title: cut ? whole.slice(0, 500) : null }, cut ? `${whole.slice(0, max)}…` : whole);
+  return h(
+    "bdi",
+    { class: "foreign brief", title: cut ? whole.slice(0, 500) : null },
+    cut ? `${whole.slice(0, max)}…` : whole,
+  );
 }
 
 export function entryLink(id, props = {}) {
@@ -119,21 +143,37 @@ export function fieldOf(fields, name) {
 
 /** All fields of an entry, in their order, duplicates kept. */
 export function fieldList(fields) {
-  return h("dl", { class: "fields", "data-testid": "fields" },
-    fields.map(([name, value]) => h("div", { "data-field-name": name.slice(0, 100) }, h("dt", {}, brief(name, 80)),
-      h("dd", {}, name === "order_id" && value.length <= 128 ? orderLink(value) : foreign(value)))));
+  return h(
+    "dl",
+    { class: "fields", "data-testid": "fields" },
+    fields.map(([name, value]) =>
+      h(
+        "div",
+        { "data-field-name": name.slice(0, 100) },
+        h("dt", {}, brief(name, 80)),
+        h("dd", {}, name === "order_id" && value.length <= 128 ? orderLink(value) : foreign(value)),
+      ),
+    ),
+  );
 }
 
 /** Heading of a view, its explanation and the controls beside it. */
 export function viewHead(title, lead, ...controls) {
-  return h("div", { class: "view-head" },
+  return h(
+    "div",
+    { class: "view-head" },
     h("div", {}, h("h1", { tabindex: "-1" }, title), lead ? h("p", { class: "lead muted" }, lead) : null),
-    controls.length > 0 ? h("div", { class: "controls" }, controls) : null);
+    controls.length > 0 ? h("div", { class: "controls" }, controls) : null,
+  );
 }
 
 /** A titled box. */
 export function panel(title, props, ...children) {
   const id = uid("panel");
-  return h("section", { class: "panel", "aria-labelledby": id, ...props },
-    h("h2", { id }, title, h("span", { class: "old" }, "old values")), children);
+  return h(
+    "section",
+    { class: "panel", "aria-labelledby": id, ...props },
+    h("h2", { id }, title, h("span", { class: "old" }, "old values")),
+    children,
+  );
 }
