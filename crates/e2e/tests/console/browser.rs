@@ -191,7 +191,12 @@ impl Browser {
     /// Scrolls the first element that fits the selector into view and clicks it, as a person would: it must be
     /// visible, enabled, and not behind another.
     pub(crate) async fn click(&self, selector: &str) {
+        let centre = format!(
+            "document.querySelector({})?.scrollIntoView({{block: 'center', behavior: 'instant'}})",
+            json!(selector)
+        );
         eventually(SOON, &format!("{selector} can be clicked"), async || {
+            self.run(&centre).await;
             let found = self.page.find(Locator::Css(selector)).await.map_err(|error| error.to_string())?;
             found.click().await.map_err(|error| error.to_string())
         })

@@ -88,12 +88,7 @@ async fn every_view_can_be_used_by_everybody_in_every_look() {
             if !shows.is_empty() {
                 page.count(&part(shows), 1).await;
             }
-            page.browser
-                .until(
-                    "nothing is loading",
-                    "return document.querySelectorAll('main .skeleton').length === 0",
-                )
-                .await;
+            page.loaded().await;
             page.browser.screenshot(&format!("{name}-{look_name}")).await;
             for finding in findings(&page, &axe).await {
                 found.push(format!("{name}, {look_name}: {finding:#}"));
@@ -162,9 +157,7 @@ async fn nothing_there_yet_a_login_and_a_page_for_looking_only_are_designed_too(
     page.says("no-groups", "No").await;
     for view in ["overview", "pending", "dead-letters", "workers", "analytics"] {
         page.view(view).await;
-        page.browser
-            .until("nothing is loading", "return document.querySelectorAll('main .skeleton').length === 0")
-            .await;
+        page.loaded().await;
         page.browser.screenshot(&format!("empty-{view}")).await;
         found.extend(findings(&page, &axe).await);
     }

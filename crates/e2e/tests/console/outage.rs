@@ -11,6 +11,7 @@ use crate::{
 #[tokio::test]
 async fn redis_stopped_and_started_while_the_page_is_open() {
     let mut pipeline = Pipeline::on(RedisServer::builder().append_only(true).start().await);
+    pipeline.set("ORDERFLOW__ADMIN__TOKEN", "0123456789abcdef");
     let roles = [Role::Producer, Role::Notifications, Role::Analytics, Role::Reaper, Role::Console];
     let _services = pipeline.start_all(roles).await;
     let page = Page::open(&pipeline.url(Role::Console, ""), Look::LIGHT).await;

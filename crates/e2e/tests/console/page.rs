@@ -80,6 +80,12 @@ impl Page {
         self.browser.until(&format!("{count} of {selector}"), &script).await;
     }
 
+    /// Waits until nothing is being fetched for the first time.
+    pub(crate) async fn loaded(&self) {
+        let waits = "return [...document.querySelectorAll('.skeleton')].every(it => !it.checkVisibility())";
+        self.browser.until("nothing is loading", waits).await;
+    }
+
     /// Produces events with the form on the overview.
     pub(crate) async fn produce(&self, count: u32) {
         self.fill("produce-count", &count.to_string()).await;
