@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
 };
 
 /// Nobody reads standard output any more (`orderflow tail | head`): a reason to stop, not a failure.
@@ -35,11 +35,6 @@ pub(crate) fn news(text: impl fmt::Display) {
     _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// Whether standard error is a terminal that takes colours.
-pub(crate) fn stderr_takes_colour() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 /// Text from an entry as it can be shown: control characters escaped, since a terminal would obey them.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -53,6 +48,20 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// A size for people.
+pub(crate) fn bytes(size: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    let (mut value, mut unit) = (size as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +69,14 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_the_rest_kept() {
         assert_eq!(printable("Zoë \u{1b}[2J\n"), "Zoë \\u{1b}[2J\\n");
+    }
+
+    #[test]
+    fn sizes_are_shown_in_their_unit() {
+        for (size, shown) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (3 << 50, "3072.0 TiB")]
+        {
+            assert_eq!(bytes(size), shown);
+        }
     }
 }

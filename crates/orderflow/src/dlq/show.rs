@@ -6,12 +6,10 @@ use serde::Serialize;
 use service_kit::config::ConfigArgs;
 use stream_core::{DeadLetter, Fields, StreamId, Whereabouts};
 
-use super::{
-    selection::{shown_age, shown_time},
-    text::{LetterJson, UnreadableJson, time_ms},
-};
+use super::text::{LetterJson, UnreadableJson, time_ms};
 use crate::{
     configuration::Configuration,
+    moment::{shown_age, shown_time},
     output::{printable, result},
     redis_access::Access,
 };
@@ -32,7 +30,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 

@@ -38,8 +38,8 @@ pub(crate) const EXIT_UNKNOWN: u8 = 4;
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("source").required(true).args(["event_type", "file", "random"])))]
 #[command(after_help = "\
-A refusal that says nothing was stored (429, 503 with stored: no) is tried again when the answer's Retry-After has
-passed. An answer that leaves it open (503 with stored: unknown, a broken connection) is reported and never
+A refusal that says nothing was stored (429, 503 with stored: no) is tried again when the answer's Retry-After has \
+passed. An answer that leaves it open (503 with stored: unknown, a broken connection) is reported and never \
 repeated: the events may have been stored.
 
 Exit codes:
@@ -90,11 +90,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 
+    /// Print what became of the events as a JSON object
+    #[arg(long)]
+    json: bool,
+
     /// How long to try again while nothing can be stored
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = durations::parse)]
     retry_for: Duration,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -133,6 +137,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sent = send_all(source, &checker, &mut sender).await;
     let tally = sender.finish();
     sent?;
+    if args.json {
+        result(tally.json())?;
+        return Ok(tally.exit_code());
+    }
     match (args.event_type.is_some(), tally.last_id()) {
         (true, Some(id)) => result(id)?,
         (true, None) => {}

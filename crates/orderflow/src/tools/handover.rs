@@ -17,9 +17,11 @@ use crate::{
 /// Arguments of `orderflow handover`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A live consumer's process does it itself, with the admin.token of the configuration: what is being handled stays there.
-The entries of a dead consumer are moved in Redis. Delivery counts stay as they are, and the other consumer takes the
-entries up at once.")]
+A live consumer's process does it itself, with the admin.token of the configuration: what is being handled stays there. \
+The entries of a dead consumer are moved in Redis. Delivery counts stay as they are, and the other consumer takes the \
+entries up at once.
+
+Exit codes: 0 done (also if nothing was pending), 1 failed, 2 wrong usage, 78 wrong configuration")]
 pub(crate) struct Args {
     /// The consumer group
     group: String,
@@ -34,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 

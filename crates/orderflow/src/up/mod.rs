@@ -28,14 +28,14 @@ use signals::Signals;
 /// Arguments of `orderflow up`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --redis-url, --redis-host, --redis-port, REDIS_URL, ORDERFLOW__REDIS__URL or redis.url in a file it starts a
-redis-server (or valkey-server) of its own: loopback only, append-only file, data in .orderflow/ of this directory.
+Without --redis-url, --redis-host, --redis-port, REDIS_URL, ORDERFLOW__REDIS__URL or redis.url in a file it starts a \
+redis-server (or valkey-server) of its own: loopback only, append-only file, data in .orderflow/ of this directory. \
 ORDERFLOW_REDIS_SERVER may name the program. Nothing is ever wiped without --demo.
 
-The services (producer-api, notifications-worker, analytics-worker, reaper) are looked for beside this program, then
+The services (producer-api, notifications-worker, analytics-worker, reaper) are looked for beside this program, then \
 in PATH. One that ends is reported and not started again. Ctrl-C or SIGTERM stops everything; a second one at once.
 
-Exit codes: 0 stopped when asked to, 1 could not start, 2 wrong usage, 78 wrong configuration, 128 + the signal's
+Exit codes: 0 stopped when asked to, 1 could not start, 2 wrong usage, 78 wrong configuration, 128 + the signal's \
 number stopped at once.")]
 pub(crate) struct Args {
     /// The settings of the Redis guide's demo: stream demo:events:orders, wiped at start; MAXLEN ~ 2000; consumers
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 16_379, value_parser = clap::value_parser!(u16).range(1..))]
     embedded_redis_port: u16,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
