@@ -121,7 +121,9 @@ mod tests {
     use super::*;
     use crate::entries::EntryJson;
 
-    fn json(pairs: &[(&'static [u8], &'static [u8])]) -> (Entry, String) {
+    type Pair = (&'static [u8], &'static [u8]);
+
+    fn json(pairs: &[Pair]) -> (Entry, String) {
         let fields = pairs.iter().copied().collect();
         let entry = Entry { id: StreamId::new(7, 1), fields };
         let json = serde_json::to_string(&EntryJson(&entry)).unwrap();
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn whatever_an_entry_holds_comes_back() {
-        let cases: [(&[(&[u8], &[u8])], &str); 4] = [
+        let cases: [(&[Pair], &str); 4] = [
             (&[(b"b", b"1"), (b"a", b"two\n")], r#"{"b":"1","a":"two\n"}"#),
             (&[(b"b", b"1"), (b"a", b""), (b"b", b"2")], r#"[["b","1"],["a",""],["b","2"]]"#),
             (&[(b"a", b"\xff\x00")], r#"{"a":{"base64":"/wA="}}"#),
