@@ -5,6 +5,8 @@ use std::{
     io::{self, Write},
 };
 
+use crate::terminal::{stderr_width, wrap};
+
 /// Nobody reads standard output any more (`orderflow tail | head`): a reason to stop, not a failure.
 #[derive(Debug)]
 pub(crate) struct StdoutClosed;
@@ -33,6 +35,18 @@ pub(crate) fn news(text: impl fmt::Display) {
     // One write, so that lines of several threads do not mix.
     let line = format!("{text}\n");
     _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Writes news of any length: on a terminal it is wrapped between words.
+pub(crate) fn prose(text: impl fmt::Display) {
+    let (text, width) = (text.to_string(), stderr_width());
+    let lines: Vec<_> = text.lines().map(|line| wrap(line, width, 0)).collect();
+    news(lines.join("\n"));
+}
+
+/// So many entries, in words.
+pub(crate) fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 /// Text from an entry as it can be shown: control characters escaped, since a terminal would obey them.

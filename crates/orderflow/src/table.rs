@@ -34,7 +34,7 @@ impl Column {
         Self { align: Align::Right, ..Self::left(name) }
     }
 
-    /// Its cells may be cut, but not below so many characters.
+    /// Its cells may be cut, but not below so many characters. Not for what is typed into the next command: names, IDs.
     pub(crate) const fn cut_to(self, chars_min: usize) -> Self {
         Self { chars_min: Some(chars_min), ..self }
     }

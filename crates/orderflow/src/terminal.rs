@@ -1,10 +1,16 @@
-//! The terminal that results are written to, if it is one.
+//! The terminal that is written to, if it is one.
 
 use std::io::{IsTerminal as _, stderr, stdout};
 
 /// The width of the terminal that standard output is, in columns; `None` if it is none.
 pub(crate) fn width() -> Option<usize> {
     let (width, _) = terminal_size::terminal_size_of(stdout())?;
+    Some(usize::from(width.0))
+}
+
+/// The same of standard error.
+pub(crate) fn stderr_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(stderr())?;
     Some(usize::from(width.0))
 }
 

@@ -195,7 +195,7 @@ async fn overview(access: &Access, managed: &[String], json: bool) -> anyhow::Re
         return Ok(ExitCode::SUCCESS);
     }
     let columns = [
-        Column::left("GROUP").cut_to(12),
+        Column::left("GROUP"),
         Column::right("DEAD LETTERS"),
         Column::left("OLDEST").optional(1),
         Column::left("NEWEST").optional(2),

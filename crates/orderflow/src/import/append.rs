@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     bar::Bar,
-    output::{news, result},
+    output::{entries as so_many, prose, result},
     redis_access::Access,
 };
 
@@ -230,7 +230,7 @@ impl<'a> Importer<'a> {
                 (Some(first), Some(last)) => format!(", as {first} to {last}"),
                 _ => String::new(),
             };
-            result(format_args!("appended {appended} entries{range}"))?;
+            result(format_args!("appended {}{range}", so_many(*appended)))?;
         }
         let Some(stopped) = stopped else { return Ok(ExitCode::SUCCESS) };
         let (why, code) = match stopped {
@@ -241,7 +241,7 @@ impl<'a> Importer<'a> {
             Stopped::Full(why) => (format!("the stream is full: {why}"), 1),
             Stopped::Failed(error) => (format!("orderflow: {error:#}"), 1),
         };
-        news(format_args!("{why}; {}", self.where_it_stopped()));
+        prose(format_args!("{why}; {}", self.where_it_stopped()));
         Ok(ExitCode::from(if self.tally.unknown_lines.is_empty() { code } else { EXIT_UNKNOWN }))
     }
 

@@ -18,7 +18,7 @@ use crate::{
     confirm::confirm,
     entries::JSON_HELP,
     interruption::{EXIT_INTERRUPTED, interruption},
-    output::{news, printable, result},
+    output::{entries as so_many, news, printable, result},
     redis_access::Access,
 };
 use append::Importer;
@@ -115,14 +115,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if args.json {
             result(serde_json::json!({ "entries": entries, "first_id": first, "last_id": last }))?;
         } else {
-            result(format_args!("{entries} entries would be appended to {target}{}", were(first, last)))?;
+            let (count, were) = (so_many(entries), were(first, last));
+            result(format_args!("{count}{were} would be appended to {target}"))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(Content { entries, first, last, .. }) = content
         && !args.yes
     {
-        let question = format!("Append {entries} entries{} to {target} as new events?", were(first, last));
+        let question = format!("Append {}{} to {target}?", so_many(entries), were(first, last));
         confirm(&question, "an import cannot be taken back")?;
     }
     let cancel = interruption()?;
@@ -153,7 +154,7 @@ async fn read_through(args: &Args) -> anyhow::Result<Content> {
                 }
             }
         }
-        progress.advance(chunk.bytes_read, format_args!("{} entries read", content.entries));
+        progress.advance(chunk.bytes_read, format_args!("{} read", so_many(content.entries)));
     }
     progress.finish();
     if content.rejected > PROBLEMS_TOLD_MAX {
@@ -169,7 +170,7 @@ async fn target(access: &Access) -> anyhow::Result<String> {
     let names: Vec<_> = groups.iter().map(|group| printable(&group.name)).collect();
     Ok(match names.len() {
         0 => format!("{key} at {address}, which has no groups"),
-        _ => format!("{key} at {address}, for its groups {}", names.join(", ")),
+        _ => format!("{key} at {address}, as new events for the groups {}", names.join(", ")),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::{
     bar::Bar,
     entries::{EntryJson, Pages},
     interruption::{EXIT_INTERRUPTED, interruption},
-    output::{bytes, news, result},
+    output::{bytes, entries, news, result},
     redis_access::Access,
 };
 
@@ -79,8 +79,8 @@ pub(super) async fn run(
             (Some(first), Some(last)) => format!(", from {first} to {last}"),
             _ => String::new(),
         };
-        let (entries, size) = (written.entries, bytes(written.bytes));
-        result(format_args!("wrote {entries} entries ({size}) to {}{range}", file.display()))?;
+        let (count, size) = (entries(written.entries), bytes(written.bytes));
+        result(format_args!("wrote {count} ({size}) to {}{range}", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -106,6 +106,7 @@ impl Target {
             anyhow::ensure!(force, "{}", exists(file));
         }
         let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        anyhow::ensure!(dir.is_dir(), "there is no directory {}; make it first", dir.display());
         let unfinished = tempfile::Builder::new()
             .prefix(&format!(".{}.", name.to_string_lossy()))
             .suffix(".unfinished")
@@ -176,7 +177,7 @@ impl Progress {
         self.read += page.len() as u64;
         let ms = page.last().map_or(0, |entry| entry.id.ms.abs_diff(self.begin_ms));
         let position = if self.by_entries { self.read } else { ms };
-        let Written { entries, bytes: size, .. } = written;
-        self.bar.advance(position, format_args!("{entries} entries written, {}", bytes(*size)));
+        let (count, size) = (entries(written.entries), bytes(written.bytes));
+        self.bar.advance(position, format_args!("{count} written, {size}"));
     }
 }

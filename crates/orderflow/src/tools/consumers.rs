@@ -114,8 +114,8 @@ fn row(group: &str, consumer: &ConsumerInfo, alive: bool, known: Option<&Registe
 
 fn table(rows: Vec<Row>) -> String {
     let columns = [
-        Column::left("GROUP").cut_to(10),
-        Column::left("CONSUMER").cut_to(12),
+        Column::left("GROUP"),
+        Column::left("CONSUMER"),
         Column::left("STATE"),
         Column::right("PENDING"),
         Column::right("IDLE"),

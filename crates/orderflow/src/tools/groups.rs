@@ -86,7 +86,7 @@ async fn row(stream: &EventStream, info: &StreamInfo, group: GroupInfo) -> Resul
 
 fn table(rows: Vec<Row>, width: Option<usize>) -> String {
     let columns = [
-        Column::left("GROUP").cut_to(12),
+        Column::left("GROUP"),
         Column::right("CONSUMERS").optional(3),
         Column::right("PENDING"),
         Column::right("LAG"),

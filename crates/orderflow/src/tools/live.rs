@@ -24,6 +24,12 @@ pub(super) async fn not_alive(access: &Access, group: &str, consumer: &str) -> a
         Ok(consumers) => consumers,
         Err(error) => return explain(access, group, &error).await,
     };
+    // A stream that does not exist has no consumers either.
+    if consumers.is_empty()
+        && let Err(error) = access.group_exists(group).await
+    {
+        return error;
+    }
     let names: Vec<&str> = consumers.iter().map(|it| it.name.as_str()).collect();
     let alive = match access.stream.consumers_alive(group, &names).await {
         Ok(alive) => alive,
@@ -49,6 +55,12 @@ pub(super) async fn consumer_exists(access: &Access, group: &str, consumer: &str
         Ok(consumers) => consumers,
         Err(error) => return Err(explain(access, group, &error).await),
     };
+    // A stream that does not exist has no consumers either.
+    if consumers.is_empty()
+        && let Err(error) = access.group_exists(group).await
+    {
+        return Err(error);
+    }
     let names: Vec<&str> = consumers.iter().map(|it| it.name.as_str()).collect();
     if names.contains(&consumer) {
         return Ok(());

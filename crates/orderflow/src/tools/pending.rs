@@ -96,12 +96,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn table(rows: Vec<Row>) -> String {
-    let columns = [
-        Column::left("ID"),
-        Column::left("CONSUMER").cut_to(12),
-        Column::right("IDLE"),
-        Column::right("DELIVERIES"),
-    ];
+    let columns =
+        [Column::left("ID"), Column::left("CONSUMER"), Column::right("IDLE"), Column::right("DELIVERIES")];
     let rows = rows.into_iter().map(|row| {
         let idle = row.idle_ms.map(|idle| durations::short(Duration::from_millis(idle)));
         [

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use stream_core::{Direction, Error, EventStream, PendingFilter, RangeQuery, StreamId, StreamInfo};
 
-use crate::{bar::Bar, entries::Pages};
+use crate::{bar::Bar, entries::Pages, output};
 
 /// A number of entries, as far as it was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ impl Counted {
 
     /// For a sentence.
     pub(super) fn entries(self) -> String {
-        format!("{}{} entries", if self.exact { "" } else { "at least " }, self.count)
+        format!("{}{}", if self.exact { "" } else { "at least " }, output::entries(self.count))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     confirm::confirm,
     interruption::{EXIT_INTERRUPTED, interruption},
     moment::{self, Moment},
-    output::{news, result},
+    output::{entries, news, prose, result},
     redis_access::Access,
 };
 use outlook::Outlook;
@@ -100,13 +100,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let outlook = look(&access, &settings, cutoff).await?;
     if !outlook.removes_something() {
-        let (key, length) = (access.stream.key(), outlook.length);
         if args.json {
             result(outlook.json(Some(0)))?;
         } else {
-            result(format_args!(
-                "nothing to remove: the stream {key} has {length} entries, none of them older"
-            ))?;
+            let (key, there) = (access.stream.key(), entries(outlook.length));
+            result(format_args!("nothing to remove: all of the stream {key} stays, {there}"))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -117,7 +115,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         result(outlook.json(None))?;
     }
     if let Some(why) = outlook.refusal().filter(|_| !args.accept_loss) {
-        news(format_args!("orderflow: refused: {why}"));
+        prose(format_args!("orderflow: refused: {why}"));
         return Ok(ExitCode::from(EXIT_REFUSED));
     }
     if args.dry_run {
@@ -156,7 +154,7 @@ async fn cut(
     if !args.accept_loss
         && let Some(why) = look(access, settings, cutoff).await?.refusal()
     {
-        news(format_args!("orderflow: refused: {why}"));
+        prose(format_args!("orderflow: refused: {why}"));
         return Ok(ExitCode::from(EXIT_REFUSED));
     }
     let cancel = interruption()?;
@@ -166,10 +164,10 @@ async fn cut(
     let interrupted = loop {
         let step = access.stream.trim_before(cutoff, Precision::Approximate).await;
         let step = step.map_err(|error| {
-            access.explain(&error).context(format!("stopped after removing {removed} entries"))
+            access.explain(&error).context(format!("stopped after removing {}", entries(removed)))
         })?;
         removed += step;
-        progress.advance(removed, format_args!("{removed} entries removed"));
+        progress.advance(removed, format_args!("{} removed", entries(removed)));
         let interrupted = cancel.is_cancelled();
         if step == 0 || interrupted {
             break interrupted;
@@ -184,9 +182,9 @@ async fn cut(
     if args.json {
         result(shown.json(Some(removed)))?;
     } else {
-        result(format_args!("removed {removed} entries; {} are left", shown.length))?;
+        result(format_args!("removed {}; {} left", entries(removed), entries(shown.length)))?;
         if removed == 0 && !interrupted {
-            news(
+            prose(
                 "the oldest node still holds entries that stay, so that it stays whole; --exact removes to the entry",
             );
         }

@@ -3,7 +3,7 @@
 use super::outlook::Outlook;
 use crate::{
     moment::shown_time,
-    output::printable,
+    output::{entries, printable},
     redis_access::Access,
     table::{Column, render},
     terminal,
@@ -13,9 +13,8 @@ use crate::{
 pub(super) fn shown(access: &Access, outlook: &Outlook, node_entries: Option<u64>) -> String {
     let (key, address) = (access.stream.key(), access.connector.address());
     let Outlook { cutoff, length, going, groups, .. } = outlook;
-    let stay = going
-        .exactly()
-        .map_or_else(|| "the rest".to_owned(), |going| format!("{} entries", length.saturating_sub(going)));
+    let stay =
+        going.exactly().map_or_else(|| "the rest".to_owned(), |going| entries(length.saturating_sub(going)));
     let how = match node_entries {
         Some(node) => format!(
             "approximate: nodes of up to {node} entries go whole, so that up to {} of these entries stay",
@@ -25,7 +24,7 @@ pub(super) fn shown(access: &Access, outlook: &Outlook, node_entries: Option<u64
     };
     let time = shown_time(cutoff.ms);
     let lines = [
-        ("stream", format!("{key} at {address}, {length} entries")),
+        ("stream", format!("{key} at {address}, {}", entries(*length))),
         ("to remove", format!("{}, those before {cutoff} ({time})", going.entries())),
         ("to keep", stay),
         ("trimming", how),
@@ -38,7 +37,7 @@ pub(super) fn shown(access: &Access, outlook: &Outlook, node_entries: Option<u64
         return text;
     }
     let columns = [
-        Column::left("GROUP").cut_to(12),
+        Column::left("GROUP"),
         Column::right("PENDING"),
         Column::right("NOT DELIVERED"),
         Column::left("OLDEST").optional(1),
