@@ -19,7 +19,7 @@ pub(crate) struct EntryFilter {
     customer: Option<String>,
 
     /// Only entries with this text, as it is written, in the name or the value of a field
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     contains: Option<String>,
 }
 

@@ -46,13 +46,17 @@ pub(super) async fn run(
     let mut pages = Pages::new(&access.stream, wanted.query);
     let mut left = wanted.count;
     while left > 0 {
-        if cancel.is_cancelled() {
-            progress.bar.finish();
-            news(format_args!("interrupted; {} was not written", file.display()));
-            return Ok(ExitCode::from(EXIT_INTERRUPTED));
-        }
         let page_max = if wanted.filter.is_empty() { left } else { u64::MAX };
-        let page = pages.next(page_max).await.map_err(|error| {
+        let page = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                progress.bar.finish();
+                news(format_args!("interrupted; {} was not written", file.display()));
+                return Ok(ExitCode::from(EXIT_INTERRUPTED));
+            }
+            page = pages.next(page_max) => page,
+        };
+        let page = page.map_err(|error| {
             progress.bar.finish();
             let at = written.last_id.map_or_else(String::new, |id| format!(" after {id}"));
             access.explain(&error).context(format!("stopped{at}; {} was not written", file.display()))
