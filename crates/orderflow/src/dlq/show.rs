@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// The dead letter's ID, as `orderflow dlq ls` lists it
     id: StreamId,
 
-    /// Print a JSON object; bytes that are not UTF-8 become U+FFFD
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 

@@ -11,6 +11,7 @@ mod http;
 mod installation;
 mod produce;
 mod tables;
+mod terminal;
 mod tools;
 mod trim;
 mod up;
