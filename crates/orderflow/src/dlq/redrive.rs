@@ -29,7 +29,8 @@ Exit codes:
   0    everything that was asked for was sent back
   1    failed; the same command goes on with the rest
   2    wrong usage
-  3    some could not be sent back: not there, without payload, or no dead letters (told on standard error)
+  3    some could not be sent back: not there, without payload, or no dead
+       letters (standard error says which)
   78   wrong configuration
   130  interrupted; what was sent back stays so")]
 pub(super) struct Args {

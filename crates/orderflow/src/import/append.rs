@@ -21,6 +21,8 @@ use crate::{
     redis_access::Access,
 };
 
+/// A rate is kept in so many steps a second, so that it is even.
+const STEPS_A_SECOND: u32 = 10;
 /// How often the server is asked how full it is.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -98,8 +100,7 @@ impl<'a> Importer<'a> {
             let bytes_read = chunk.bytes_read;
             let mut rest = chunk.records.into_iter();
             loop {
-                // A chunk of a second's worth at most, so that a low rate is even.
-                let size = self.rate.map_or(usize::MAX, |rate| rate.get() as usize);
+                let size = self.rate.map_or(usize::MAX, |rate| (rate.get() / STEPS_A_SECOND).max(1) as usize);
                 let mut entries = Vec::new();
                 let mut rejected = None;
                 for line in rest.by_ref().take(size) {

@@ -52,9 +52,10 @@ Exit codes:
   0    every entry was appended
   1    failed, or not confirmed; how far it came is on standard error
   2    wrong usage
-  3    some lines are no entries (named on standard error); nothing was appended,
-       or, of standard input, only what came before the first of them
-  4    stopped; some entries may or may not have been appended (their lines are named)
+  3    some lines are no entries (standard error says which); nothing was
+       appended, or, of standard input, what came before the first of them
+  4    stopped; some entries may or may not be in the stream (standard error
+       says which lines)
   78   wrong configuration
   130  interrupted; how far it came is on standard error"))]
 pub(crate) struct Args {

@@ -44,9 +44,10 @@ repeated: the events may have been stored.
 
 Exit codes:
   0   everything was sent
-  1   producer-api cannot be reached, or refused; nothing after the last success was sent
+  1   producer-api cannot be reached, or refused; nothing more was sent
   2   wrong usage
-  3   some events broke the rules (each problem is on standard error); with --keep-going the others were sent
+  3   some events broke the rules (standard error says which); the others were
+      sent with --keep-going
   4   some events may or may not have been stored (named on standard error)
   78  wrong configuration")]
 pub(crate) struct Args {

@@ -46,6 +46,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = &configuration.settings;
     let access = Access::open(settings)?;
     let moved = if let Some(from) = live::registered(&access, &args.group, &args.from).await? {
+        if live::registered(&access, &args.group, &args.to).await?.is_none() {
+            return Err(live::not_alive(&access, &args.group, &args.to).await);
+        }
         admin_client::pull(&from, &settings.admin.token, "handover", &json!({ "to": args.to })).await?
     } else {
         let idle = settings.worker.claim_min_idle / 2;

@@ -52,24 +52,24 @@ pub(super) async fn entries(
     Ok(Counted { count, exact: pages.next(1).await?.is_none() })
 }
 
-/// Entries up to `end` that are pending in a group, as far as `count_max`.
+/// Entries from `start` to `end` that are pending in a group, as far as `count_max`.
 pub(super) async fn pending(
     stream: &EventStream,
     group: &str,
-    end: StreamId,
+    (start, end): (StreamId, StreamId),
     count_max: u64,
 ) -> Result<Counted, Error> {
     const PAGE: usize = 1_000;
     let mut count = 0;
-    let mut start = Some(StreamId::MIN);
-    while let Some(from) = start.filter(|from| *from <= end) {
+    let mut rest = Some(start);
+    while let Some(from) = rest.filter(|from| *from <= end) {
         if count >= count_max {
             return Ok(Counted { count, exact: false });
         }
         let filter = PendingFilter { start: from, end, count: PAGE, ..PendingFilter::default() };
         let rows = stream.pending(group, &filter).await?;
         count += rows.len() as u64;
-        start = rows.last().filter(|_| rows.len() == PAGE).and_then(|row| row.id.next());
+        rest = rows.last().filter(|_| rows.len() == PAGE).and_then(|row| row.id.next());
     }
     Ok(Counted::exact(count))
 }

@@ -46,7 +46,7 @@ Exit codes:
   0    trimmed (also if there was nothing to remove)
   1    failed, or not confirmed
   2    wrong usage
-  3    refused: a group that is waited for would lose entries (also with --dry-run)
+  3    refused: a group that is waited for would lose entries (--dry-run as well)
   78   wrong configuration
   130  interrupted; what was removed is gone", moment::HELP))]
 pub(crate) struct Args {

@@ -81,7 +81,9 @@ impl Outlook {
                 Some(start) if start <= end => count::entries(stream, start, end, GROUP_COUNT_MAX).await?,
                 _ => Counted::exact(0),
             };
-            let pending = count::pending(stream, &group.name, end, GROUP_COUNT_MAX).await?;
+            // A row below the first entry has nothing left that could be lost.
+            let range = (first.unwrap_or(StreamId::MIN), end);
+            let pending = count::pending(stream, &group.name, range, GROUP_COUNT_MAX).await?;
             let waited_for = ours.contains(&group.name);
             let group = group.name.clone();
             outlook.groups.push(Loss { group, waited_for, pending, undelivered, oldest });

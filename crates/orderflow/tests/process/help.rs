@@ -8,7 +8,7 @@ use crate::common::{BINARY, Ended, command, orderflow, temp_dir};
 fn helps(subcommand: &[&str], found: &mut Vec<(String, String)>) {
     let dir = temp_dir();
     let mut help = command(BINARY, dir.path());
-    let help = Ended::of(help.env("COLUMNS", "100").args(subcommand).arg("--help")).success();
+    let help = Ended::of(help.env("COLUMNS", "80").args(subcommand).arg("--help")).success();
     let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default();
     let names = listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| {
         let name = line.strip_prefix("  ")?.split(' ').next()?;
@@ -27,6 +27,7 @@ fn every_help_is_as_it_was_read_last() {
     assert_eq!(found.len(), 23, "each subcommand has a snapshot");
     for (subcommand, help) in found {
         assert!(help.contains("Exit codes:"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
         insta::assert_snapshot!(format!("help-{subcommand}"), help);
     }
 }

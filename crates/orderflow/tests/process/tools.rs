@@ -163,7 +163,10 @@ async fn handover_moves_what_a_dead_consumer_left_to_a_live_one() {
     assert!(said.starts_with("1 entries of worker-a are worker-b's now"), "{said}");
     let rows = stream.stream.pending("notifications", &PendingFilter::default()).await.unwrap();
     assert!(rows.iter().all(|row| row.consumer == "worker-b" && row.deliveries == 1), "{rows:?}");
+    let stderr = hand_over(&["worker-b", "worker-x"]).failure(1);
+    assert!(stderr.contains("worker-x; alive: worker-b"), "{stderr}");
     // A live one's entries are its own process's to give.
+    let _other = alive(&stream, "worker-a", "").await;
     let stderr = hand_over(&["worker-b", "worker-a"]).failure(1);
     assert!(stderr.contains("does not say where it can be reached"), "{stderr}");
 }

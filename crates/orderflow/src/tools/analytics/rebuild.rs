@@ -32,7 +32,7 @@ stopping the command does not stop the rebuild (--abort does). Events that are c
 any more would be missing from the new figures: the rebuild is refused then, unless --accept-loss is given.
 
 Exit codes:
-  0   the new figures are live (with --abort: it was called off, or there was none)
+  0   the new figures are live (--abort: it was called off, or there was none)
   1   failed; the figures are as they were
   2   wrong usage
   3   refused: events would be lost
