@@ -27,6 +27,8 @@ impl Bar {
     pub(crate) fn new(total: Option<u64>) -> Self {
         let bar = match total {
             _ if !std::io::stderr().is_terminal() => ProgressBar::hidden(),
+            // One step is done before a bar could be read.
+            Some(0 | 1) => ProgressBar::hidden(),
             Some(total) => ProgressBar::new(total).with_style(style(BAR)),
             None => ProgressBar::new_spinner().with_style(style(SPINNER)),
         };

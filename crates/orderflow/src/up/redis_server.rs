@@ -105,6 +105,7 @@ impl RedisServer {
             redis_pid: self.child.id().unwrap_or_default(),
             stream: settings.stream.key,
             producer: settings.producer.listen,
+            analytics: Some(settings.analytics.listen),
             admin_token: settings.admin.token.expose().to_owned(),
         };
         record

@@ -47,6 +47,14 @@ async fn it_brings_its_own_redis_keeps_the_data_and_stops_in_order() {
     let groups = Ended::of(&mut installation.command(&["groups"])).success();
     assert!(groups.contains("mine "), "{groups}");
 
+    let analytics = format!("127.0.0.1:{}", installation.ports[3]);
+    let mut summary = installation.command(&["analytics", "summary"]);
+    let stderr = Ended::of(summary.env_remove("ORDERFLOW__ANALYTICS__LISTEN")).failure(1);
+    assert!(
+        stderr.contains(&format!("http://{analytics}/v1/analytics/summary")),
+        "nobody plays it: {stderr}"
+    );
+
     up.ctrl_c();
     let (code, said) = up.end();
     assert_eq!(code, Some(0), "{said}");
