@@ -163,12 +163,12 @@ fn names(dir: &Path) -> Vec<String> {
 async fn an_export_that_is_interrupted_or_loses_redis_leaves_no_file() {
     let server = RedisServer::start().await;
     let direct = TestStream::new(&server);
-    direct.orders(&server, 2_000).await;
+    direct.orders(&server, 20_000).await;
     for by_signal in [true, false] {
         let proxy = TcpProxy::to(server.port()).await;
         let stream = TestStream::at(proxy.url(), direct.key.clone());
         // Slow enough to be caught in the middle of it.
-        proxy.set(Network::Slow(Duration::from_millis(150)));
+        proxy.set(Network::Slow(Duration::from_millis(50)));
         let dir = temp_dir();
         let mut export = stream.command(&dir, &["replay", "--output", "out"]);
         let child = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -294,9 +294,10 @@ async fn an_import_that_loses_redis_names_the_lines_that_nobody_knows_of() {
     let proxy = TcpProxy::to(server.port()).await;
     let stream = TestStream::at(proxy.url(), direct.key.clone());
     let dir = temp_dir();
-    fs::write(dir.path().join("in"), "{\"fields\":{\"a\":\"b\"}}\n".repeat(1_000)).unwrap();
+    fs::write(dir.path().join("in"), "{\"fields\":{\"a\":\"b\"}}\n".repeat(5_000)).unwrap();
     proxy.set(Network::Slow(Duration::from_millis(100)));
-    let mut import = stream.command(&dir, &["import", "in", "--yes"]);
+    // Without a look at the cap in between there is always a chunk on its way.
+    let mut import = stream.command(&dir, &["import", "in", "--yes", "--set", "retention.policy=age"]);
     let child = import.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually(Duration::from_secs(15), "the first are appended", async || {
         (direct.stream.length().await.unwrap() > 0).then_some(())
