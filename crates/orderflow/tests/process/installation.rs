@@ -56,11 +56,22 @@ impl Installation {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = command(self.dir.path().join("bin/orderflow"), &self.work());
+        let mut command = self.with_ports(command(self.dir.path().join("bin/orderflow"), &self.work()));
+        command.args(args);
+        command
+    }
+
+    /// A line that somebody types into a shell.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut shell = self.with_ports(command("sh", &self.work()));
+        shell.args(["-c", &format!("exec env {line}")]);
+        shell
+    }
+
+    fn with_ports(&self, mut command: Command) -> Command {
         for (name, port) in LISTENS.iter().zip(&self.ports) {
             command.env(format!("ORDERFLOW__{name}"), format!("127.0.0.1:{port}"));
         }
-        command.args(args);
         command
     }
 
