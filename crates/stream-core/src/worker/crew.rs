@@ -227,7 +227,11 @@ impl<P: Process> Crew<P> {
         Err(ControlError::Busy { consumer: name.to_owned(), doing })
     }
 
-    pub(super) fn running_names(&self) -> Vec<String> {
-        self.entries.keys().filter(|name| self.running(name).is_ok()).cloned().collect()
+    /// Every consumer, and whether it can take over what another leaves: it runs, and its name is leased.
+    pub(super) fn heirs(&self) -> Vec<(String, bool)> {
+        let can = |name: &str| {
+            self.running(name).is_ok_and(|entry| entry.member.state() == ConsumerState::Running)
+        };
+        self.entries.keys().map(|name| (name.clone(), can(name))).collect()
     }
 }

@@ -18,6 +18,7 @@ mod info;
 mod isolation;
 mod leases;
 mod levers;
+mod levers_crossed;
 mod limits;
 mod names;
 mod pending;

@@ -1,0 +1,131 @@
+//! Levers moved while something else is under way: what waits, what is claimed, a suspect, another lever, a lost name.
+
+use std::{sync::Arc, time::Duration};
+
+use stream_core::{
+    ClaimNow, ConsumerState, ControlError, Delivery, Handler, Outcome, WorkerControl, WorkerSettings,
+};
+use testkit::eventually;
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::support::{Bench, GROUP, On, Running, SOON, Seen, quick};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Settings for several consumers that claim only when told to, and never lose a lease to each other.
+fn calm(consumers: &[&str]) -> WorkerSettings {
+    let consumers = consumers.iter().map(ToString::to_string).collect();
+    WorkerSettings { consumers, claim_auto: false, claim_min_idle: HOUR / 2, ..quick("") }
+}
+
+async fn states(control: &WorkerControl, wanted: &[(&str, ConsumerState)]) {
+    eventually(SOON, "the consumers are in these states", async || {
+        let status = control.status().await.map_err(|error| error.to_string())?;
+        let has = |(name, state): &(&str, ConsumerState)| {
+            status.consumers.iter().any(|it| it.name == *name && it.state == *state)
+        };
+        if wanted.iter().all(has) { Ok(()) } else { Err(format!("{status:?}")) }
+    })
+    .await;
+}
+
+/// All of them run, and only the first reads.
+async fn only_the_first_reads(worker: &Running, names: &[&str]) {
+    let wanted: Vec<_> = names.iter().map(|name| (*name, ConsumerState::Running)).collect();
+    states(&worker.control, &wanted).await;
+    for name in &names[1..] {
+        worker.control.pause(Some(name)).await.expect("it pauses");
+    }
+}
+
+/// A handler that notes its deliveries, waits for a permit of the gate, and acks.
+fn gated(seen: &Seen, gate: &Arc<Semaphore>) -> impl Handler + use<> {
+    let (seen, gate) = (seen.clone(), Arc::clone(gate));
+    On(move |delivery: Delivery| {
+        seen.note(&delivery);
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.acquire().await.expect("an open gate").forget();
+            Outcome::Ack
+        }
+    })
+}
+
+/// A handler that lets everything wait for an hour.
+fn parking(seen: &Seen) -> impl Handler + use<> {
+    let seen = seen.clone();
+    On(move |delivery: Delivery| {
+        seen.note(&delivery);
+        async { Outcome::Retry { reason: "not now".into(), after: Some(HOUR) } }
+    })
+}
+
+/// Another process takes the name, and renews its lease for longer than the test lasts.
+async fn take_the_name(bench: &Bench, worker: &Running, name: &str) {
+    let lease = bench.stream.key().consumer_lease(GROUP, name);
+    bench.cmd::<()>(&format!("SET {lease} somebody-else PX 3600000")).await;
+    states(&worker.control, &[(name, ConsumerState::NameLost)]).await;
+}
+
+#[tokio::test]
+async fn two_removals_at_once_do_not_wait_for_each_other() {
+    let bench = Bench::with_group().await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let worker = bench.run(calm(&["a", "b"]), gated(&seen, &gate));
+    only_the_first_reads(&worker, &["a", "b"]).await;
+    bench.append(1).await;
+    seen.reaches(1).await;
+    let both = async {
+        tokio::join!(worker.control.remove_consumer("a", None), worker.control.remove_consumer("b", None))
+    };
+    let (a, b) = timeout(SOON, both).await.expect("both are answered");
+    // The one that holds an entry has nobody left to give it to.
+    assert!(matches!(&a, Err(ControlError::NoPeer { pending: 1, .. })), "{a:?}");
+    assert!(b.as_ref().is_ok_and(|removed| removed.deleted), "{b:?}");
+    gate.add_permits(10);
+    bench.append(2).await;
+    bench.settled().await;
+    // Whoever is left records the group's position.
+    eventually(SOON, "the position is recorded", async || {
+        let (newest, position) = (bench.stream.info().await.ok()?.last_generated_id, bench.key("pos:g"));
+        let recorded: Option<String> = bench.cmd(&format!("GET {position}")).await;
+        (recorded == Some(newest.to_string())).then_some(())
+    })
+    .await;
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_removal_in_favour_of_one_that_leaves_is_refused() {
+    let bench = Bench::with_group().await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let worker = bench.run(calm(&["a", "b", "c"]), gated(&seen, &gate));
+    only_the_first_reads(&worker, &["a", "b", "c"]).await;
+    bench.append(1).await;
+    seen.reaches(1).await;
+    let leaving = tokio::spawn({
+        let control = worker.control.clone();
+        async move { control.remove_consumer("a", Some("c")).await }
+    });
+    states(&worker.control, &[("a", ConsumerState::Leaving)]).await;
+    let refused = timeout(Duration::from_secs(2), worker.control.remove_consumer("b", Some("a"))).await;
+    let refused = refused.expect("answered at once, not when it has left");
+    assert!(matches!(&refused, Err(ControlError::NotAPeer(name)) if name == "a"), "{refused:?}");
+    gate.add_permits(1);
+    assert!(leaving.await.unwrap().unwrap().deleted);
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn the_heir_of_a_removed_consumer_is_one_that_has_its_name() {
+    let bench = Bench::with_group().await;
+    let seen = Seen::default();
+    let worker = bench.run(calm(&["b", "a", "c"]), parking(&seen));
+    only_the_first_reads(&worker, &["b", "a", "c"]).await;
+    bench.append(1).await;
+    seen.reaches(1).await;
+    take_the_name(&bench, &worker, "a").await;
+    let removed = worker.control.remove_consumer("b", None).await.unwrap();
+    assert_eq!((removed.handed_over_to.as_deref(), removed.deleted), (Some("c"), true));
+    worker.drain().await;
+}
