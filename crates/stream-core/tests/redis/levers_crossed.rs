@@ -117,6 +117,72 @@ async fn a_removal_in_favour_of_one_that_leaves_is_refused() {
 }
 
 #[tokio::test]
+async fn a_handover_does_not_wait_for_room_that_a_claim_waits_for() {
+    let bench = Bench::with_group().await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let settings =
+        WorkerSettings { concurrency: 1, max_in_flight: 4, claim_auto: true, ..calm(&["a", "b"]) };
+    let worker = bench.run(settings, gated(&seen, &gate));
+    only_the_first_reads(&worker, &["a", "b"]).await;
+    bench.append(10).await;
+    eventually(SOON, "a is full", async || {
+        let status = worker.control.status().await.ok()?;
+        (status.consumers[0].in_flight == 4).then_some(())
+    })
+    .await;
+    // Several claim intervals: a claim waits for room by now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let moved = timeout(Duration::from_secs(5), worker.control.handover("a", "b")).await;
+    let moved = moved.expect("at once, though nothing is finished").unwrap();
+    assert_eq!((moved.moved, moved.kept), (3, 1));
+    gate.add_permits(20);
+    worker.control.resume(Some("b")).await.unwrap();
+    bench.settled().await;
+    let counts = seen.counts();
+    assert!(counts.len() == 10 && counts.iter().all(|(_, count)| *count == 1), "{counts:?}");
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn what_is_claimed_while_a_handover_moves_rows_is_not_moved_with_them() {
+    let bench = Bench::with_group().await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let settings = WorkerSettings { concurrency: 1_000, ..calm(&["a", "b"]) };
+    let worker = bench.run(settings, gated(&seen, &gate));
+    only_the_first_reads(&worker, &["a", "b"]).await;
+    worker.control.pause(None).await.unwrap();
+    for _ in 0..20 {
+        bench.append(1_000).await;
+    }
+    bench.deliver_to("a", 19_000).await;
+    bench.deliver_to("gone", 1_000).await;
+    for row in &bench.rows().await[19_000..] {
+        bench.set_row("gone", row.id, 1, HOUR).await;
+    }
+    bench.cmd::<()>("CONFIG RESETSTAT").await;
+    let moving = tokio::spawn({
+        let control = worker.control.clone();
+        async move { control.handover("a", "b").await }
+    });
+    eventually(SOON, "the handover looks for what it is to move", async || {
+        bench.cmd::<String>("INFO commandstats").await.contains("cmdstat_xpending").then_some(())
+    })
+    .await;
+    let report =
+        worker.control.claim("a", ClaimNow::default(), Duration::from_secs(3)).await.expect("a claim");
+    assert_eq!(moving.await.unwrap().unwrap().moved, 19_000);
+    assert!(!report.claimed.is_empty());
+    let owners = bench.owners().await;
+    let strayed = report
+        .claimed
+        .iter()
+        .filter(|id| owners.iter().any(|(row, owner, _)| row == *id && owner != "a"))
+        .count();
+    assert_eq!(strayed, 0, "of {} that a claimed and runs", report.claimed.len());
+    worker.crash().await;
+}
+
+#[tokio::test]
 async fn the_heir_of_a_removed_consumer_is_one_that_has_its_name() {
     let bench = Bench::with_group().await;
     let seen = Seen::default();
