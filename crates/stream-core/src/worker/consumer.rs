@@ -61,10 +61,12 @@ pub(super) async fn run_consumer<P: Process>(
     while let Some(result) = streams.join_next().await {
         drained = drained.plus(result.map_err(propagate_panic).unwrap_or_default());
     }
-    let mut removed = hand_over_all(&context, &redrive).await;
+    // Once the name is somebody else's, so is what is pending under it.
+    let is_ours = *name_held.borrow();
+    let mut removed = if is_ours { hand_over_all(&context, &redrive).await } else { Removed::default() };
     stop_keeping.cancel();
     keeper.join_all().await;
-    removed.deleted = leave(&context, &redrive, &name, &drained).await;
+    removed.deleted = leave(&context, &redrive, &name, &drained, is_ours).await;
     Ok(Departure { drained, removed })
 }
 
@@ -170,14 +172,26 @@ async fn start(context: &Context, shutdown: &CancellationToken) -> Result<Option
 }
 
 /// The last steps: tell the counts, delete the consumer if it has nothing left, and give the name up. Failures only delay
-/// others: the lease runs out by itself and the reaper finds the consumer. Whether it was deleted.
-async fn leave(context: &Context, redrive: &Context, name: &NameLease, report: &DrainReport) -> bool {
+/// others: the lease runs out by itself and the reaper finds the consumer. Whether it was deleted, which it is not
+/// where somebody else may be at work under the name.
+async fn leave(
+    context: &Context,
+    redrive: &Context,
+    name: &NameLease,
+    report: &DrainReport,
+    is_ours: bool,
+) -> bool {
     if let Err(error) = name.renew(context.metrics.counts.so_far()).await {
         context.metrics.redis_error(error.kind());
         tracing::warn!(consumer = %context.consumer, %error, "could not tell the last counts; the group's totals lack them");
     }
-    let (here, there) = (delete_idle(context).await, delete_idle(redrive).await);
-    let deleted = here && there;
+    let deleted = if is_ours {
+        let (here, there) = (delete_idle(context).await, delete_idle(redrive).await);
+        here && there
+    } else {
+        tracing::warn!(consumer = %context.consumer, "drained without its name; what is pending under it is left alone");
+        false
+    };
     if let Err(error) = name.release(deleted).await {
         context.metrics.redis_error(error.kind());
         tracing::warn!(consumer = %context.consumer, %error, "could not release the name; its lease runs out");

@@ -183,6 +183,30 @@ async fn what_is_claimed_while_a_handover_moves_rows_is_not_moved_with_them() {
 }
 
 #[tokio::test]
+async fn who_lost_the_name_gives_nothing_away_that_is_the_new_holders() {
+    let bench = Bench::with_group().await;
+    let seen = Seen::default();
+    let worker = bench.run(calm(&["a", "b"]), parking(&seen));
+    only_the_first_reads(&worker, &["a", "b"]).await;
+    take_the_name(&bench, &worker, "a").await;
+    // The other process reads under the name.
+    let ids = bench.append(3).await;
+    bench.deliver_to("a", 3).await;
+    let expected: Vec<_> = ids.iter().map(|id| (*id, "a".to_owned(), 1)).collect();
+
+    let error = worker.control.handover("a", "b").await.unwrap_err();
+    assert!(matches!(&error, ControlError::Busy { consumer, .. } if consumer == "a"), "{error}");
+    assert_eq!(bench.owners().await, expected);
+    bench.cmd::<i64>(&format!("HSET {} {GROUP}/a somebody-else", bench.stream.key().workers())).await;
+    let removed = worker.control.remove_consumer("a", Some("b")).await.unwrap();
+    assert_eq!((removed.handed_over, removed.deleted), (0, false));
+    assert_eq!(bench.owners().await, expected);
+    let registered: String = bench.cmd(&format!("HGET {} {GROUP}/a", bench.stream.key().workers())).await;
+    assert_eq!(registered, "somebody-else");
+    worker.drain().await;
+}
+
+#[tokio::test]
 async fn the_heir_of_a_removed_consumer_is_one_that_has_its_name() {
     let bench = Bench::with_group().await;
     let seen = Seen::default();
