@@ -229,9 +229,8 @@ impl<P: Process> Crew<P> {
 
     /// Every consumer, and whether it can take over what another leaves: it runs, and its name is leased.
     pub(super) fn heirs(&self) -> Vec<(String, bool)> {
-        let can = |name: &str| {
-            self.running(name).is_ok_and(|entry| entry.member.state() == ConsumerState::Running)
-        };
+        let can =
+            |name: &str| self.running(name).is_ok_and(|entry| entry.member.state() == ConsumerState::Running);
         self.entries.keys().map(|name| (name.clone(), can(name))).collect()
     }
 }

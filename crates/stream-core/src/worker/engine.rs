@@ -61,6 +61,7 @@ pub(super) enum Background {
     },
     DueClaimed {
         reserved: usize,
+        busy: Option<Busy>,
         wanted: Vec<(StreamId, u64)>,
         unasked: Vec<(StreamId, u64)>,
         result: Option<Result<Claimed, Error>>,
@@ -162,7 +163,7 @@ impl<P: Process> Engine<P> {
             self.pull_levers();
             let holds = self.claiming.own || self.levers.holds();
             self.set_reading(!holds && !suspected && !self.is_parking_full());
-            let due = self.parking.next().filter(|_| !self.queue.holds_retries());
+            let due = self.parking.next().filter(|_| self.may_claim_due());
             let turn = self.next_turn();
             tokio::select! {
                 biased;
@@ -252,22 +253,31 @@ impl<P: Process> Engine<P> {
         Delivery { id, fields, deliveries, group, consumer, row, failures }
     }
 
-    /// Starts what may be started. While a suspect is announced, that is nothing else.
+    /// Starts what may be started. While a suspect is announced, that is nothing else, but for retries that were claimed
+    /// before.
     fn start_ready(&mut self) {
+        self.rest_if_idle();
         self.advance_suspects();
-        if self.context.isolation.is_announced() {
-            return;
-        }
         let runs_max = self.runs_max();
         while self.running.len() < runs_max && self.queue.is_ready() {
-            if self.busy.is_none() {
+            let mut batch_max = self.process.batch_max();
+            if self.context.isolation.is_announced() {
+                batch_max = if self.busy.is_some() { batch_max.min(self.queue.retries()) } else { 0 };
+            } else if self.busy.is_none() {
                 self.busy = self.context.isolation.enter();
             }
-            if self.busy.is_none() {
+            if self.busy.is_none() || batch_max == 0 {
                 return;
             }
-            let batch = self.queue.take(self.process.batch_max());
+            let batch = self.queue.take(batch_max);
             self.spawn(batch);
+        }
+    }
+
+    /// Lets suspects have their turn, if nothing ordinary runs or is to run before them.
+    pub(super) fn rest_if_idle(&mut self) {
+        if self.running.is_empty() && self.queue.retries() == 0 {
+            self.busy = None;
         }
     }
 
@@ -297,8 +307,8 @@ impl<P: Process> Engine<P> {
             }
             Background::Given(result) => self.on_given(result),
             Background::HandedOver { taken, waiting, result } => self.on_handed_over(taken, &waiting, result),
-            Background::DueClaimed { reserved, wanted, unasked, result } => {
-                self.on_due_claimed(reserved, &wanted, &unasked, result);
+            Background::DueClaimed { reserved, busy, wanted, unasked, result } => {
+                self.on_due_claimed(reserved, busy, &wanted, &unasked, result);
             }
             Background::SuspectClaimed { wanted, result } => self.on_suspect_claimed(wanted, result),
             Background::Renewed(result) => self.on_renewed(result),

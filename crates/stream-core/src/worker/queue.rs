@@ -44,9 +44,9 @@ impl ReadyQueue {
         self.retries += 1;
     }
 
-    /// Whether retries wait to be started: then no more of them should be claimed.
-    pub(super) const fn holds_retries(&self) -> bool {
-        self.retries > 0
+    /// Retries that wait to be started, before everything else: then no more of them should be claimed.
+    pub(super) const fn retries(&self) -> usize {
+        self.retries
     }
 
     /// Whether a delivery may start now.
@@ -144,9 +144,9 @@ mod tests {
         let mut queue = ReadyQueue::new(None);
         queue.push(delivery(1, "a", 1));
         queue.push_retry(delivery(2, "b", 4));
-        assert!(queue.holds_retries());
+        assert_eq!(queue.retries(), 1);
         assert_eq!(ids(&queue.take(1)), [2]);
-        assert!(!queue.holds_retries());
+        assert_eq!(queue.retries(), 0);
         assert_eq!(ids(&queue.take(1)), [1]);
     }
 

@@ -15,9 +15,7 @@ use crate::{DeadReason, SettledDead, StreamId};
 
 impl<P: Process> Engine<P> {
     pub(super) fn on_finished(&mut self, result: Result<Vec<Finished>, JoinError>) {
-        if self.running.is_empty() {
-            self.busy = None;
-        }
+        self.rest_if_idle();
         // An error is that of a handler abandoned by a drain; its entries are given back.
         let Ok(finished) = result.map_err(propagate_panic) else { return };
         self.context.metrics.counts.processed(finished.len() as u64);

@@ -219,3 +219,45 @@ async fn the_heir_of_a_removed_consumer_is_one_that_has_its_name() {
     assert_eq!((removed.handed_over_to.as_deref(), removed.deleted), (Some("c"), true));
     worker.drain().await;
 }
+
+#[tokio::test]
+async fn what_waits_for_another_attempt_is_not_counted_while_a_suspect_runs() {
+    let bench = Bench::with_group().await;
+    let suspect = bench.append(1).await[0];
+    bench.deliver_to("gone", 1).await;
+    bench.set_row("gone", suspect, 3, Duration::ZERO).await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let (log, permits) = (seen.clone(), Arc::clone(&gate));
+    let settings = WorkerSettings { claim_auto: true, ..calm(&["a", "b"]) };
+    let worker = bench.run(
+        settings,
+        On(move |delivery: Delivery| {
+            log.note(&delivery);
+            let permits = Arc::clone(&permits);
+            async move {
+                match delivery.deliveries {
+                    1 => Outcome::Retry { reason: "once".into(), after: Some(Duration::from_secs(1)) },
+                    2 => Outcome::Ack,
+                    _ => {
+                        permits.acquire().await.expect("an open gate").forget();
+                        Outcome::Ack
+                    }
+                }
+            }
+        }),
+    );
+    let failing = bench.append(4).await;
+    seen.reaches(4).await;
+    bench.set_row("gone", suspect, 3, HOUR).await;
+    seen.reaches(5).await;
+    assert_eq!(seen.counts()[4], (suspect, 4), "it runs before any of them is due");
+    // They are due, but nobody may start them: should the suspect kill the process, none was delivered once more.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let owners = bench.owners().await;
+    let waiting: Vec<_> = owners.iter().filter(|(id, ..)| failing.contains(id)).map(|row| row.2).collect();
+    assert_eq!(waiting, [1; 4]);
+    gate.add_permits(1);
+    bench.settled().await;
+    assert_eq!(seen.all().len(), 9);
+    worker.drain().await;
+}
