@@ -229,6 +229,9 @@ impl<P: Process> Engine<P> {
 
     /// Counts, logs and forgets what a claim has made dead letters.
     pub(super) fn note_dead(&mut self, claimed: &Claimed) {
+        if let Some(error) = &claimed.refused {
+            self.context.report("dead-lettering what a claim found failed", error);
+        }
         self.note_dead_ids("delivered too often", &claimed.dead);
         self.note_lost(&claimed.lost);
     }
