@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::{JoinError, JoinSet},
-    time::{Instant, sleep_until},
+    time::{Instant, MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,6 @@ use super::{
     claiming::Claiming,
     context::Context,
     control::HandedOver,
-    failures::Throttle,
     isolation::{Busy, State},
     job::Job,
     levers::EngineLevers,
@@ -33,9 +32,6 @@ use super::{
 use crate::{
     Claimed, Entry, Error, HandoverError, PendingRow, Renewed, SettledDead, StreamId, stream::Redriven,
 };
-
-/// How often a consumer logs an entry that is to be tried again.
-const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A result of work that the engine does not wait for in place.
 pub(super) enum Background {
@@ -100,8 +96,6 @@ pub(super) struct Engine<P: Process> {
     /// Held while ordinary deliveries run, so that no suspect runs beside them.
     pub(super) busy: Option<Busy>,
     isolation_changes: watch::Receiver<State>,
-    /// A dependency that is down must not flood the log.
-    pub(super) retry_log: Throttle,
     /// The newest entry ever read: what an abandoned read was handed comes after it.
     pub(super) newest_read: StreamId,
     pub(super) renewing: Job,
@@ -139,7 +133,6 @@ impl<P: Process> Engine<P> {
             ack_running: false,
             busy: None,
             isolation_changes,
-            retry_log: Throttle::new(RETRY_LOG_INTERVAL),
             newest_read: StreamId::MIN,
             renewing: Job::default(),
             positioning: Job::default(),
@@ -152,10 +145,13 @@ impl<P: Process> Engine<P> {
         }
     }
 
-    /// Runs until `shutdown`. What is in flight then is for [`drain`](super::drain::drain).
+    /// Runs until `shutdown`, or until its reader has ended. What is in flight then is for [`drain`](super::drain::drain).
     pub(super) async fn run(&mut self, shutdown: &CancellationToken) {
         let mut renew_tick = tokio::time::interval(self.context.settings.renew_interval());
         let mut position_tick = tokio::time::interval(Duration::from_secs(1));
+        // What was missed, while the process was stopped or another consumer recorded, is not made up for.
+        renew_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        position_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_ready();
             self.flush_acks();
@@ -176,10 +172,17 @@ impl<P: Process> Engine<P> {
                         self.on_finished(result);
                     }
                 }
-                Some(entries) = self.incoming.recv() => self.accept_new(entries),
+                entries = self.incoming.recv() => match entries {
+                    Some(entries) => self.accept_new(entries),
+                    // The reader has ended, which it does not while all is well.
+                    None => break,
+                },
                 Ok(()) = self.isolation_changes.changed() => {}
                 // Before claims: after a stall they would find what is in flight here idle.
-                _ = renew_tick.tick() => self.renew(),
+                _ = renew_tick.tick() => {
+                    self.renew();
+                    self.context.health.tell_left_out(&self.context.group, false);
+                }
                 pulled = self.levers.pulled() => self.on_pulled(pulled),
                 () = sleep_until(self.claiming.next), if !self.claiming.job.is_running() => self.claim(),
                 () = at(due) => self.claim_due(),

@@ -42,7 +42,7 @@ impl<P: Process> Engine<P> {
     pub(super) fn on_renewed(&mut self, result: Result<Renewed, Error>) {
         let Some(renewed) = self.renewing.end(&self.context, "renewing leases", result) else { return };
         let Renewed { gone, lost, away, .. } = renewed;
-        if !gone.is_empty() {
+        if !gone.is_empty() && self.context.health.may_log("settling from memory", None, Instant::now()) {
             tracing::warn!(
                 group = %self.context.group, count = gone.len(), first = ?gone.first(),
                 "entries in flight were removed from the stream; they are settled from memory"
@@ -61,8 +61,12 @@ impl<P: Process> Engine<P> {
         if ids.is_empty() {
             return;
         }
-        let (count, first) = (ids.len(), ids.first());
-        tracing::error!(group = %self.context.group, count, ?first, "dead letters: {what}");
+        let (count, first) = (ids.len() as u64, ids.first());
+        if let Some(suppressed) =
+            self.context.health.may_repeat(("dead letters", what), count, Instant::now())
+        {
+            tracing::error!(group = %self.context.group, count, ?first, suppressed, "dead letters: {what}");
+        }
         self.context.metrics.delivered(DeliveryOutcome::DeadLettered, ids.len() as u64);
         for id in ids {
             // Only what waited here: what runs is settled when it has finished.

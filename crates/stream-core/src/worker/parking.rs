@@ -96,7 +96,8 @@ impl<P: Process> Engine<P> {
         let Delivery { id, row, deliveries, failures, .. } = *delivery;
         let delay = self.context.settings.retry_delay(deliveries, after);
         let now = Instant::now();
-        if let Some(suppressed) = self.retry_log.admit(now) {
+        // A dependency that is down must not flood the log.
+        if let Some(suppressed) = self.context.health.may_repeat(("handling failed", "retry"), 1, now) {
             tracing::warn!(
                 group = %self.context.group, %id, attempt = deliveries, reason, ?delay, suppressed,
                 "handling failed; the entry is tried again"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinError;
+use tokio::{task::JoinError, time::Instant};
 
 use super::{
     Delivery,
@@ -42,10 +42,14 @@ impl<P: Process> Engine<P> {
     }
 
     fn bury(&mut self, delivery: Delivery, reason: DeadReason, message: String) {
-        tracing::error!(
-            group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
-            reason = reason.label(), error = message, "dead letter"
-        );
+        // The dead letter itself tells of each.
+        let what = ("dead letter", reason.label());
+        if let Some(suppressed) = self.context.health.may_repeat(what, 1, Instant::now()) {
+            tracing::error!(
+                group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
+                reason = reason.label(), error = message, suppressed, "dead letter"
+            );
+        }
         let context = Arc::clone(&self.context);
         self.background.spawn(async move {
             let outcome = bury_until_answered(&context, &delivery, reason, &message).await;

@@ -20,6 +20,7 @@ mod leases;
 mod levers;
 mod levers_crossed;
 mod limits;
+mod log_lines;
 mod names;
 mod pending;
 mod projection;
