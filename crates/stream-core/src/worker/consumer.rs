@@ -58,8 +58,15 @@ pub(super) async fn run_consumer<P: Process>(
         streams.spawn(consume(context, source, link, process, name_held, shutdown.clone()));
     }
     let mut drained = DrainReport::default();
-    while let Some(result) = streams.join_next().await {
-        drained = drained.plus(result.map_err(propagate_panic).unwrap_or_default());
+    loop {
+        tokio::select! {
+            ended = streams.join_next() => match ended {
+                Some(result) => drained = drained.plus(result.map_err(propagate_panic).unwrap_or_default()),
+                None => break,
+            },
+            // It ends before it is told to only by a panic, and then nobody keeps the name.
+            Some(result) = keeper.join_next() => result.unwrap_or_else(propagate_panic),
+        }
     }
     // Once the name is somebody else's, so is what is pending under it.
     let is_ours = *name_held.borrow();
@@ -92,6 +99,11 @@ async fn consume<P: Process>(
 
     let mut engine = Engine::new(context, process, permits, reading, name_held, incoming, levers);
     engine.run(&shutdown).await;
+    if !shutdown.is_cancelled() {
+        // Going on without its reader, the consumer would look well and read nothing.
+        reader.await.unwrap_or_else(propagate_panic);
+        return DrainReport::default();
+    }
 
     engine.context.levers.state.send_replace(ConsumerState::Leaving);
     stop_reading.cancel();
