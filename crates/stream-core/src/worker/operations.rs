@@ -18,6 +18,8 @@ use crate::{Error, ErrorKind, EventStream};
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How much longer than its BLOCK a read may take before a pause is not waited for any more.
 const REST_MARGIN: Duration = Duration::from_secs(5);
+/// Longest wait for what a claim came to.
+const CLAIM_MAX: Duration = Duration::from_hours(24);
 /// How much later than its own bound an engine may answer.
 const CLAIM_MARGIN: Duration = Duration::from_secs(2);
 /// Longest wait for a handover: that for a read under way, and for the scripts.
@@ -121,6 +123,7 @@ pub(super) async fn claim(
     if min_idle < settings.given_idle() {
         return Err(ControlError::MinIdleTooShort { asked: min_idle, least: settings.given_idle() });
     }
+    let within = within.min(CLAIM_MAX);
     let deadline = Instant::now() + within;
     let ask = |orders| {
         let from = claim.from.clone();

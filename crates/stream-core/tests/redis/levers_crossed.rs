@@ -120,8 +120,7 @@ async fn a_removal_in_favour_of_one_that_leaves_is_refused() {
 async fn a_handover_does_not_wait_for_room_that_a_claim_waits_for() {
     let bench = Bench::with_group().await;
     let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
-    let settings =
-        WorkerSettings { concurrency: 1, max_in_flight: 4, claim_auto: true, ..calm(&["a", "b"]) };
+    let settings = WorkerSettings { concurrency: 1, max_in_flight: 4, claim_auto: true, ..calm(&["a", "b"]) };
     let worker = bench.run(settings, gated(&seen, &gate));
     only_the_first_reads(&worker, &["a", "b"]).await;
     bench.append(10).await;
