@@ -60,12 +60,19 @@ async fn only_the_owner_of_a_pending_entry_dead_letters_it() {
 }
 
 #[tokio::test]
-async fn an_entry_that_was_deleted_is_recorded_as_lost() {
+async fn an_entry_that_was_deleted_is_recorded_as_lost_unless_its_owner_holds_it() {
     let bench = Bench::with_group().await;
-    let entry = delivered(&bench, &[("a", "1")].into_iter().collect()).await;
-    bench.cmd::<i64>(&format!("XDEL $stream {}", entry.id)).await;
-    assert_eq!(bury(&bench, "a", &entry).await.unwrap(), SettledDead::Moved);
-    assert_eq!(bench.dead().await, [(entry.id.to_string(), "payload_lost".into())]);
+    let held = delivered(&bench, &[("a", "1")].into_iter().collect()).await;
+    let lost = delivered(&bench, &[("a", "2")].into_iter().collect()).await;
+    bench.cmd::<i64>(&format!("XDEL $stream {} {}", held.id, lost.id)).await;
+    let lost = Entry { fields: Fields::default(), ..lost };
+    for entry in [&held, &lost] {
+        assert_eq!(bury(&bench, "a", entry).await.unwrap(), SettledDead::Moved);
+    }
+    let expected = [(held.id.to_string(), "poison".into()), (lost.id.to_string(), "payload_lost".into())];
+    assert_eq!(bench.dead().await, expected);
+    let payloads = bench.dead_letters().await.into_iter().map(|letter| letter.fields.len() - 7);
+    assert_eq!(payloads.collect::<Vec<_>>(), [1, 0]);
     assert!(bench.rows().await.is_empty());
 }
 
