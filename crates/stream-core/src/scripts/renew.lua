@@ -6,8 +6,8 @@
 -- already. Of an entry that waits for another attempt nobody holds the payload: its loss is recorded here.
 -- KEYS: stream, dead letters
 -- ARGV: group, consumer, min id, max id, rows at most, number that wait, id… (those that wait first)
--- Reply: number renewed, ids whose payload is gone, ids that wait and were recorded as lost, ids that wait and are not
---   this consumer's any more
+-- Reply: number renewed, ids whose payload is gone, ids that wait and were recorded as lost, ids that are not this
+--   consumer's any more
 local stream, dlq, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local rows_max, waiting_count = tonumber(ARGV[5]), tonumber(ARGV[6])
 local asked, waits, ours, gone, lost, away = {}, {}, {}, {}, {}, {}
@@ -48,7 +48,7 @@ if #doomed > 0 and not check_dead_letters(dlq) then
     lost[#lost + 1] = row[1]
   end
 end
-for i = 7, 6 + waiting_count do
+for i = 7, #ARGV do
   if asked[ARGV[i]] then away[#away + 1] = ARGV[i] end
 end
 return {renewed, gone, lost, away}

@@ -59,7 +59,7 @@ pub struct Renewed {
     pub gone: Vec<StreamId>,
     /// Entries that wait for another attempt and whose payload is gone: dead letters now.
     pub lost: Vec<StreamId>,
-    /// Entries that wait for another attempt and are not the consumer's any more.
+    /// Entries that are not the consumer's any more: settled, or taken over by somebody else.
     pub away: Vec<StreamId>,
 }
 

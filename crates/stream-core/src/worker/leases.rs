@@ -1,6 +1,6 @@
 //! Leases on entries: what is in flight, running or waiting, is renewed long before others may claim it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -49,6 +49,11 @@ impl<P: Process> Engine<P> {
             );
         }
         self.note_lost(&lost);
+        // What runs, or was just acked, is told apart when it is settled. What was not started need not run here too.
+        let away: HashSet<StreamId> = away.into_iter().collect();
+        for delivery in self.queue.remove(&away) {
+            self.forget(delivery.row, DeliveryOutcome::OwnershipLost);
+        }
         self.lose_parked(away.into_iter());
     }
 

@@ -337,13 +337,9 @@ mod tests {
         let (reply, _answer) = oneshot::channel();
         let mut asked = Asked::new(Duration::ZERO, None, Instant::now(), reply);
         let ids = |from: usize| (from..from + 2_500).map(|ms| StreamId::new(ms as u64, 0)).collect();
-        let page = Claimed {
-            lost: ids(0),
-            dead: ids(9_000),
-            next: Some(StreamId::MIN),
-            suspects: vec![(StreamId::MIN, 3)],
-            ..Claimed::default()
-        };
+        let mut page = Claimed::default();
+        (page.lost, page.dead) = (ids(0), ids(9_000));
+        (page.next, page.suspects) = (Some(StreamId::MIN), vec![(StreamId::MIN, 3)]);
         asked.on_page(&page);
         assert!(asked.wants_page());
         asked.on_page(&page);
