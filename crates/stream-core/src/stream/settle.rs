@@ -59,7 +59,7 @@ pub struct Renewed {
     pub gone: Vec<StreamId>,
     /// Entries that wait for another attempt and whose payload is gone: dead letters now.
     pub lost: Vec<StreamId>,
-    /// Entries that wait for another attempt and are not the consumer's any more.
+    /// Entries that are not the consumer's any more: settled, or taken over by somebody else.
     pub away: Vec<StreamId>,
 }
 
@@ -99,8 +99,9 @@ impl EventStream {
 
     /// Moves a pending entry of `consumer` to the group's dead letters and acks it, in one step. The
     /// original fields follow the `_dl_…` ones byte for byte. Nothing happens if it is not the consumer's
-    /// any more. `fields`, the original ones, are used only for an entry too wide for a script. In a redrive stream
-    /// `id` is the entry's there; the dead letter tells the original ID, and the entry is deleted.
+    /// any more. `fields`, the original ones, are used only for an entry too wide for a script, and for one that was
+    /// removed from the stream meanwhile. In a redrive stream `id` is the entry's there; the dead letter tells the
+    /// original ID, and the entry is deleted.
     pub async fn dead_letter(
         &self,
         group: &str,
@@ -113,7 +114,17 @@ impl EventStream {
         let mut script = scripts::SETTLE_DEAD.prepare_invoke();
         script.key(self.key.as_str()).key(self.key.dead_letters(group));
         script.arg(group).arg(consumer).arg(id).arg(reason.label()).arg(bounded(message));
-        let (outcome, deliveries): (String, u64) = self.connection.invoke("dead-letter", &script).await?;
+        let (mut outcome, mut deliveries): (String, u64) =
+            self.connection.invoke("dead-letter", &script).await?;
+        if outcome == "gone" {
+            // Of a redriven entry the original's ID went with it.
+            let held = if self.key.is_redrive() { &[] } else { fields.pairs() };
+            script.arg(held.len() * 2);
+            for (field, value) in held {
+                script.arg(&field[..]).arg(&value[..]);
+            }
+            (outcome, deliveries) = self.connection.invoke("dead-letter", &script).await?;
+        }
         match outcome.as_str() {
             "not_pending" => Ok(SettledDead::NotPending),
             "not_owner" => Ok(SettledDead::NotOwner),

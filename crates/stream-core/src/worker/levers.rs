@@ -195,8 +195,14 @@ impl EngineLevers {
     /// Takes out of `entries` those that are to be dropped. Returns how many there were.
     pub(super) fn drop_from(&mut self, context: &Context, entries: &mut Vec<Entry>) -> usize {
         let count = entries.len().min(usize::try_from(self.drop_next).unwrap_or(usize::MAX));
+        let what = ("dropped", "as told");
+        if count > 0
+            && let Some(suppressed) = context.health.may_repeat(what, count as u64, Instant::now())
+        {
+            let (group, consumer, first) = (&context.group, &context.consumer, entries[0].id);
+            tracing::warn!(%group, %consumer, count, %first, suppressed, "dropped as told: they stay pending");
+        }
         for entry in entries.drain(..count) {
-            tracing::warn!(group = %context.group, consumer = %context.consumer, id = %entry.id, "dropped as told: stays pending");
             self.recent.dropped(entry.id);
             if self.dropped.len() < DROPPED_MAX {
                 self.dropped.insert(entry.id);
@@ -265,7 +271,12 @@ impl Asked {
     }
 
     pub(super) fn wants_page(&self) -> bool {
-        !self.covered && self.report.claimed.len() < CLAIMED_MAX
+        !self.covered && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        let ClaimReport { claimed, dead_lettered, deleted, .. } = &self.report;
+        claimed.len() + dead_lettered.len() + deleted.len() >= CLAIMED_MAX
     }
 
     /// Takes note of a page, before its entries.
@@ -299,7 +310,7 @@ impl Asked {
         if self.wants_page() || !self.outstanding.is_empty() {
             return false;
         }
-        if std::mem::take(&mut self.suspects_left) && self.report.claimed.len() < CLAIMED_MAX {
+        if std::mem::take(&mut self.suspects_left) && !self.is_full() {
             self.covered = false;
             self.after = None;
             self.next = Instant::now() + pause;
@@ -320,5 +331,25 @@ impl Asked {
     }
 }
 
-/// Entries that one claim takes at most: an answer of bounded size. What is left is for the next.
+/// Entries that one claim tells of at most: an answer of bounded size. What is left is for the next.
 const CLAIMED_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_claim_is_bounded_whatever_it_tells_of() {
+        let (reply, _answer) = oneshot::channel();
+        let mut asked = Asked::new(Duration::ZERO, None, Instant::now(), reply);
+        let ids = |from: usize| (from..from + 2_500).map(|ms| StreamId::new(ms as u64, 0)).collect();
+        let mut page = Claimed::default();
+        (page.lost, page.dead) = (ids(0), ids(9_000));
+        (page.next, page.suspects) = (Some(StreamId::MIN), vec![(StreamId::MIN, 3)]);
+        asked.on_page(&page);
+        assert!(asked.wants_page());
+        asked.on_page(&page);
+        assert!(!asked.wants_page(), "10,000 are told of");
+        assert!(asked.is_done(Duration::ZERO), "what is left, suspects too, is for the next");
+    }
+}

@@ -165,7 +165,7 @@ async fn what_has_no_payload_or_is_no_dead_letter_stays() {
     let id = bench.append(1).await[0];
     bench.deliver_to("a", 1).await;
     bench.cmd::<i64>(&format!("XDEL $stream {id}")).await;
-    bench.stream.dead_letter(GROUP, "a", id, DeadReason::Poison, "", &simple()).await.unwrap();
+    bench.stream.dead_letter(GROUP, "a", id, DeadReason::Poison, "", &Fields::default()).await.unwrap();
     let lost = bench.dead_letters().await[0].id;
     assert_eq!(letters(&bench).redrive(lost).await.unwrap(), RedriveOutcome::PayloadLost);
     for fields in [simple(), wide(4_000)] {
