@@ -50,6 +50,8 @@ async function route() {
   current?.view.close?.();
   current = null;
   forget();
+  // A question about a view that is left has no answer any more.
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   main.replaceChildren(skeleton());
   if (!entry) {
     setTitle("Not found");

@@ -109,7 +109,7 @@ export function groupCard(first) {
   const filterBox = field("Filter consumers", filter, null, { hidden: true });
   const table = h(
     "table",
-    { class: "data stack consumers-table", role: "table", "data-testid": id("consumers") },
+    { class: "data consumers-table", role: "table", "data-testid": id("consumers") },
     h("caption", { class: "sr" }, `Consumers of ${name}`),
     h(
       "thead",

@@ -48,9 +48,11 @@ export function start() {
   open();
 }
 
+/** Ends it and forgets what was seen: whoever logs in next may be somebody else. */
 export function stop() {
   wanted = false;
   close();
+  Object.assign(live, { connection: "connecting", redis: null, state: null, history: [] });
 }
 
 function close() {

@@ -40,45 +40,7 @@ impl Console {
             %addr, stream = %redis.stream.key(), login = !console.token.is_empty(), read_only = console.read_only,
             demo = console.demo, "listening"
         );
-        let metrics = Metrics::register(&context.registry, http::route_names())?;
-        let client = AdminClient::new(&settings.admin.token).context("cannot set up HTTP")?;
-        let workers = Arc::new(Workers::new(redis.stream.clone(), client));
-        // A connection of its own, so that a look delays no lever.
-        let looked_at = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
-        let builder = Builder::new(looked_at, Arc::clone(&workers));
-        let app = App::new(Shared {
-            stream: redis.stream.clone(),
-            access: Access::new(console),
-            workers,
-            live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
-            live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
-            tails: Tails::new(
-                redis.connector.clone(),
-                redis.stream.clone(),
-                console.subscriber_buffer,
-                context.shutdown.clone(),
-            ),
-            tail_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
-            capabilities: redis.capabilities.clone(),
-            producer: Upstream::new(
-                &console.producer_url,
-                "producer-api",
-                "/problems/producer-unreachable",
-                console.request_deadline,
-            )
-            .context("console.producer_url")?,
-            analytics: Upstream::new(
-                &console.analytics_url,
-                "analytics-worker",
-                "/problems/analytics-unreachable",
-                console.request_deadline,
-            )
-            .context("console.analytics_url")?,
-            resetting: Mutex::new(()),
-            metrics,
-            shutdown: context.shutdown.clone(),
-            settings: Arc::clone(settings),
-        });
+        let app = app(context, redis)?;
         Ok(Self { listener, router: http::router(app), drain_timeout: settings.worker.drain_timeout })
     }
 
@@ -87,4 +49,49 @@ impl Console {
         ops::serve(self.listener, self.router, context.shutdown.clone(), self.drain_timeout).await;
         Ok(())
     }
+}
+
+/// What the requests share; nothing is sent to Redis yet.
+pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
+    let settings = &context.settings;
+    let console = &settings.console;
+    let metrics = Metrics::register(&context.registry, http::route_names())?;
+    let client = AdminClient::new(&settings.admin.token).context("cannot set up HTTP")?;
+    let workers = Arc::new(Workers::new(redis.stream.clone(), client));
+    // A connection of its own, so that a look delays no lever.
+    let looked_at = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
+    let builder = Builder::new(looked_at, Arc::clone(&workers));
+    Ok(App::new(Shared {
+        stream: redis.stream.clone(),
+        access: Access::new(console),
+        workers,
+        live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
+        live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+        tails: Tails::new(
+            redis.connector.clone(),
+            redis.stream.clone(),
+            console.subscriber_buffer,
+            context.shutdown.clone(),
+        ),
+        tail_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
+        capabilities: redis.capabilities.clone(),
+        producer: Upstream::new(
+            &console.producer_url,
+            "producer-api",
+            "/problems/producer-unreachable",
+            console.request_deadline,
+        )
+        .context("console.producer_url")?,
+        analytics: Upstream::new(
+            &console.analytics_url,
+            "analytics-worker",
+            "/problems/analytics-unreachable",
+            console.request_deadline,
+        )
+        .context("console.analytics_url")?,
+        resetting: Mutex::new(()),
+        metrics,
+        shutdown: context.shutdown.clone(),
+        settings: Arc::clone(settings),
+    }))
 }

@@ -125,7 +125,7 @@ pub(super) async fn translate(request: Request, next: Next) -> Response {
 }
 
 /// The state of the demo.
-#[utoipa::path(get, path = "/state", tag = "guide", responses(
+#[utoipa::path(get, path = "/state", operation_id = "demo_state", tag = "guide", responses(
     (status = 200, body = DemoState), (status = 503, description = "Redis is away", body = DemoError),
 ))]
 pub(super) async fn state(State(app): State<App>) -> Result<Json<DemoState>, Problem> {
@@ -133,7 +133,7 @@ pub(super) async fn state(State(app): State<App>) -> Result<Json<DemoState>, Pro
 }
 
 /// Sends `count` made-up events (1 unless given; 1 to 500) of a `type` (random if empty).
-#[utoipa::path(post, path = "/produce", tag = "guide",
+#[utoipa::path(post, path = "/produce", operation_id = "demo_produce", tag = "guide",
     request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = Production), (status = 500, description = "they could not be stored", body = DemoError),
 ))]
@@ -164,7 +164,7 @@ pub(super) struct DemoAdded {
 }
 
 /// Adds the consumer `name` to `group`.
-#[utoipa::path(post, path = "/add-worker", tag = "guide",
+#[utoipa::path(post, path = "/add-worker", operation_id = "demo_add_worker", tag = "guide",
     request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = DemoAdded), (status = 400, description = "a field is empty", body = DemoError),
     (status = 409, description = "it already exists", body = DemoError),
@@ -200,7 +200,7 @@ pub(super) struct DemoRemoved {
 }
 
 /// Removes the consumer `name` of `group`, whose pending entries go to a peer; not the last one.
-#[utoipa::path(post, path = "/remove-worker", tag = "guide",
+#[utoipa::path(post, path = "/remove-worker", operation_id = "demo_remove_worker", tag = "guide",
     request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, description = "removed, or not found", body = DemoRemoved),
     (status = 400, description = "a field is empty", body = DemoError),
@@ -259,7 +259,7 @@ pub(super) struct DemoQueued {
 }
 
 /// Lets the consumer `name` of `group` drop its next `count` deliveries (1 unless given), as if it had crashed.
-#[utoipa::path(post, path = "/crash", tag = "guide",
+#[utoipa::path(post, path = "/crash", operation_id = "demo_crash", tag = "guide",
     request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = DemoQueued), (status = 404, description = "no such consumer", body = DemoError),
     (status = 403, description = "fault injection is off", body = DemoError),
@@ -291,7 +291,7 @@ pub(super) struct DemoClaimed {
 }
 
 /// Lets `consumer` of `group` claim idle entries, and handle them.
-#[utoipa::path(post, path = "/autoclaim", tag = "guide",
+#[utoipa::path(post, path = "/autoclaim", operation_id = "demo_autoclaim", tag = "guide",
     request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = DemoClaimed), (status = 400, description = "a field is empty", body = DemoError),
     (status = 404, description = "no such consumer", body = DemoError),
@@ -318,7 +318,7 @@ pub(super) struct DemoReplay {
 }
 
 /// The entries of a range, without touching any group.
-#[utoipa::path(get, path = "/replay", tag = "guide", params(Replay), responses(
+#[utoipa::path(get, path = "/replay", operation_id = "demo_replay", tag = "guide", params(Replay), responses(
     (status = 200, body = DemoReplay), (status = 400, description = "not a range", body = DemoError),
 ))]
 pub(super) async fn replay(
@@ -352,7 +352,7 @@ pub(super) struct DemoTrimmed {
 }
 
 /// Trims to about `maxlen` entries (0 unless given): whole internal nodes only.
-#[utoipa::path(post, path = "/trim", tag = "guide",
+#[utoipa::path(post, path = "/trim", operation_id = "demo_trim", tag = "guide",
     request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, body = DemoTrimmed), (status = 503, description = "Redis failed", body = DemoError),
 ))]
@@ -363,7 +363,7 @@ pub(super) async fn trim(State(app): State<App>, form: Form) -> Result<Json<Demo
 }
 
 /// Wipes the demo, and seeds its consumers anew.
-#[utoipa::path(post, path = "/reset", tag = "guide", responses(
+#[utoipa::path(post, path = "/reset", operation_id = "demo_reset", tag = "guide", responses(
     (status = 200, body = Reset), (status = 403, description = "this is not a demo", body = DemoError),
 ))]
 pub(super) async fn reset(State(app): State<App>) -> Result<Json<Reset>, Problem> {

@@ -8,6 +8,8 @@ mod live;
 mod looking;
 mod session;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use service_kit::problem::{method_not_allowed, not_found};
