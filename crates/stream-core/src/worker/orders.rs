@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::{
     Delivery,
+    asked::Asked,
     context::Context,
     control::{ControlError, HandedOver},
     engine::{Background, Engine},
-    levers::{Asked, Order, PendingHandover, Pulled},
+    levers::{Order, PendingHandover, Pulled},
     metrics::DeliveryOutcome,
     process::Process,
 };

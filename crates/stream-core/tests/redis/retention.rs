@@ -33,7 +33,7 @@ async fn approximate_trims_take_whole_nodes_and_never_too_much() {
 
 #[tokio::test]
 async fn the_size_of_a_node_is_the_servers_to_tell() {
-    let mut bench = Bench::start().await;
+    let bench = Bench::start().await;
     assert_eq!(bench.stream.node_entries_max().await.unwrap(), Some(100));
     bench.cmd::<()>("CONFIG SET stream-node-max-entries 7").await;
     assert_eq!(bench.stream.node_entries_max().await.unwrap(), Some(7));
