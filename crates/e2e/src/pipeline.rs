@@ -20,6 +20,8 @@ pub enum Role {
     Analytics,
     /// reaper.
     Reaper,
+    /// console.
+    Console,
     /// Not a service: the example `probe_worker`, a worker of the group `notifications` whose entries say how they
     /// are to be handled. Built with the tests.
     Probe,
@@ -32,6 +34,7 @@ impl Role {
             Self::Notifications => "notifications-worker",
             Self::Analytics => "analytics-worker",
             Self::Reaper => "reaper",
+            Self::Console => "console",
             Self::Probe => "examples/probe_worker",
         }
     }
@@ -42,6 +45,7 @@ impl Role {
             Self::Notifications | Self::Probe => "NOTIFICATIONS",
             Self::Analytics => "ANALYTICS",
             Self::Reaper => "REAPER",
+            Self::Console => "CONSOLE",
         }
     }
 }
@@ -59,6 +63,9 @@ pub struct Pipeline {
     started: usize,
 }
 
+/// Those that have a public port.
+const PUBLIC: [Role; 3] = [Role::Producer, Role::Analytics, Role::Console];
+
 /// How long anything that should happen soon may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -73,7 +80,7 @@ impl Pipeline {
         let mut pipeline = Self {
             stream: "events:orders".to_owned(),
             settings: Vec::new(),
-            public: HashMap::from([(Role::Producer, free_port()), (Role::Analytics, free_port())]),
+            public: HashMap::from(PUBLIC.map(|role| (role, free_port()))),
             logs: TempDir::with_prefix("orderflow-e2e-").expect("a temporary directory can be made"),
             started: 0,
             redis,
@@ -86,9 +93,13 @@ impl Pipeline {
         pipeline.set("ORDERFLOW__WORKER__LEASE_RENEW_INTERVAL", "400ms");
         pipeline.set("ORDERFLOW__REAPER__INTERVAL", "500ms");
         pipeline.set("ORDERFLOW__REAPER__LEASE_TTL", "2s");
-        for role in [Role::Producer, Role::Analytics] {
+        for role in PUBLIC {
             let listen = format!("127.0.0.1:{}", pipeline.public[&role]);
             pipeline.set(&format!("ORDERFLOW__{}__LISTEN", role.section()), &listen);
+        }
+        for role in [Role::Producer, Role::Analytics] {
+            let url = pipeline.url(role, "");
+            pipeline.set(&format!("ORDERFLOW__CONSOLE__{}_URL", role.section()), &url);
         }
         pipeline
     }
@@ -136,7 +147,7 @@ impl Pipeline {
         self.set("ORDERFLOW__REDIS__URL", &proxy.url());
     }
 
-    /// A URL of producer-api or of analytics-worker.
+    /// A URL of producer-api, of analytics-worker or of the console.
     ///
     /// # Panics
     ///
@@ -206,6 +217,21 @@ impl Pipeline {
             .await
             .expect("XRANGE succeeds");
         entries.into_iter().map(|(_, fields)| fields).collect()
+    }
+
+    /// The names of a group's consumers.
+    pub async fn consumers(&self, group: &str) -> Vec<String> {
+        let consumers: Vec<HashMap<String, redis::Value>> = redis::cmd("XINFO")
+            .arg("CONSUMERS")
+            .arg(&self.stream)
+            .arg(group)
+            .query_async(&mut self.connection().await)
+            .await
+            .expect("XINFO CONSUMERS succeeds");
+        let name = |consumer: &HashMap<String, redis::Value>| {
+            consumer.get("name").and_then(|name| redis::from_redis_value_ref(name).ok())
+        };
+        consumers.iter().filter_map(name).collect()
     }
 
     /// Pending entries of a group: ID, consumer, idle ms, deliveries.

@@ -44,6 +44,8 @@ impl Up {
             "ANALYTICS__LISTEN",
             "ANALYTICS__OPS_LISTEN",
             "REAPER__OPS_LISTEN",
+            "CONSOLE__LISTEN",
+            "CONSOLE__OPS_LISTEN",
         ];
         let ports: Vec<u16> = listens.iter().map(|_| free_port()).collect();
         let environment: Vec<(String, String)> = listens
@@ -115,6 +117,13 @@ impl Up {
         let output = command.envs(self.environment.iter().cloned()).output().await.expect("orderflow runs");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("its output is text")
+    }
+
+    /// The address of one of its services, named like the setting of its port: `CONSOLE__LISTEN`.
+    pub fn address(&self, listen: &str) -> &str {
+        let variable = format!("ORDERFLOW__{listen}");
+        let found = self.environment.iter().find(|(known, _)| *known == variable);
+        found.map(|(_, address)| address.as_str()).expect("a port that was given to it")
     }
 
     /// Stops it with a signal; afterwards nothing listens any more.

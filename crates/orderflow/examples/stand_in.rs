@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         "analytics-worker" => {
             ("analytics-worker", "analytics.ops_listen", |settings| settings.analytics.ops_listen)
         }
+        "console" => ("console", "console.ops_listen", |settings| settings.console.ops_listen),
         _ => ("reaper", "reaper.ops_listen", |settings| settings.reaper.ops_listen),
     };
     let version = env!("CARGO_PKG_VERSION");
@@ -27,9 +28,15 @@ fn main() -> ExitCode {
 
 async fn run(name: &'static str, context: Context) -> anyhow::Result<()> {
     let chosen = |variable: &str| env::var(variable).is_ok_and(|chosen| chosen == name);
-    let Settings { redis, stream, worker, .. } = &*context.settings;
+    let Settings { redis, stream, worker, admin, .. } = &*context.settings;
     let url = RedisUrl::expose(&redis.url);
-    tracing::info!(url, stream = stream.key, names = worker.names.join("+"), "told");
+    tracing::info!(
+        url,
+        stream = stream.key,
+        names = worker.names.join("+"),
+        token = admin.token.expose(),
+        "told"
+    );
     anyhow::ensure!(!chosen("STAND_IN_FAIL"), "told to fail");
     context.readiness.set(Condition::Redis, Ok::<_, String>(()));
     context.shutdown.cancelled().await;

@@ -2,17 +2,16 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{dlq, produce, tools, up};
+use crate::{completions, dlq, import, man, produce, replay, tools, trim, up};
 
 /// Runs the Orderflow pipeline on this machine, produces events, and looks into its Redis.
 #[derive(Debug, Parser)]
 #[command(name = "orderflow", version, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "\
-Settings come from built-in defaults < --config FILE < environment (REDIS_URL, ORDERFLOW__SECTION__KEY) < flags.
+Settings come from built-in defaults < --config FILE < environment (REDIS_URL, ORDERFLOW__SECTION__KEY) < flags. \
 Where none of them names Redis, a server that `orderflow up` runs from this directory is used.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration; `produce`, `dlq` and
-`analytics rebuild` have more, see their --help.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration. Some subcommands have more, see their --help.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -26,6 +25,10 @@ pub(crate) enum Command {
     Produce(Box<produce::Args>),
     /// Follow the stream live, outside of any group
     Tail(tools::tail::Args),
+    /// Print a stretch of history, or write it to a file
+    Replay(Box<replay::Args>),
+    /// Append the entries of a file that `replay --output` wrote, as new events
+    Import(Box<import::Args>),
     /// Show the stream's consumer groups: pending, lag, oldest pending
     Groups(tools::groups::Args),
     /// List what a group was handed and has not acknowledged
@@ -42,6 +45,12 @@ pub(crate) enum Command {
     Claim(tools::claim::Args),
     /// Give one consumer's pending entries to another
     Handover(tools::handover::Args),
+    /// Remove the oldest entries of the stream, after showing who still needs them
+    Trim(Box<trim::Args>),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all subcommands
+    Man(man::Args),
 }
 
 #[cfg(test)]

@@ -53,6 +53,9 @@ impl Configuration {
         if self.is_default("producer.listen") {
             self.settings.producer.listen = record.producer;
         }
+        if let Some(analytics) = record.analytics.filter(|_| self.is_default("analytics.listen")) {
+            self.settings.analytics.listen = analytics;
+        }
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) struct Record {
     pub(crate) stream: String,
     /// Where producer-api listens.
     pub(crate) producer: SocketAddr,
+    /// Where analytics-worker's API listens.
+    #[serde(default)]
+    pub(crate) analytics: Option<SocketAddr>,
     /// Token of the workers' levers.
     #[serde(default)]
     pub(crate) admin_token: String,
@@ -89,6 +92,7 @@ mod tests {
             redis_pid: 42,
             stream: "demo:events:orders".to_owned(),
             producer: ([127, 0, 0, 1], 8080).into(),
+            analytics: Some(([127, 0, 0, 1], 8081).into()),
             admin_token: "0123456789abcdef".to_owned(),
         };
         assert_eq!(Record::read(dir.path()), None);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use service_kit::{cli::EXIT_CONFIG, config::ConfigErrors};
 
-use crate::output::{StdoutClosed, news};
+use crate::output::{StdoutClosed, prose};
 
 /// The exit code of an error that reached `main`, after telling it.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
@@ -12,10 +12,10 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
-        news(format_args!("orderflow: the configuration cannot be used:\n{errors}"));
+        prose(format_args!("orderflow: the configuration cannot be used:\n{errors}"));
         return ExitCode::from(EXIT_CONFIG);
     }
-    news(format_args!("orderflow: {error:#}"));
+    prose(format_args!("orderflow: {error:#}"));
     ExitCode::FAILURE
 }
 

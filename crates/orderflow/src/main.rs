@@ -2,18 +2,28 @@
 
 mod address;
 mod admin_client;
+mod bar;
 mod cli;
+mod completions;
 mod configuration;
+mod confirm;
 mod dlq;
 mod durations;
 mod embedded_record;
+mod entries;
 mod exit;
+mod import;
+mod interruption;
+mod man;
+mod moment;
 mod output;
 mod produce;
 mod redis_access;
+mod replay;
 mod table;
 mod terminal;
 mod tools;
+mod trim;
 mod up;
 
 use std::process::ExitCode;
@@ -38,6 +48,8 @@ fn main() -> ExitCode {
             Command::Up(args) => up::run(*args).await,
             Command::Produce(args) => produce::run(*args).await,
             Command::Tail(args) => tools::tail::run(args).await,
+            Command::Replay(args) => replay::run(*args).await,
+            Command::Import(args) => import::run(*args).await,
             Command::Groups(args) => tools::groups::run(args).await,
             Command::Pending(args) => tools::pending::run(args).await,
             Command::Doctor(args) => tools::doctor::run(args).await,
@@ -46,6 +58,9 @@ fn main() -> ExitCode {
             Command::Consumers(args) => tools::consumers::run(args).await,
             Command::Claim(args) => tools::claim::run(args).await,
             Command::Handover(args) => tools::handover::run(args).await,
+            Command::Trim(args) => trim::run(*args).await,
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         }
     });
     // A thread that waits for standard input must not hold up the end.

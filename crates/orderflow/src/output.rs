@@ -2,8 +2,10 @@
 
 use std::{
     fmt,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
 };
+
+use crate::terminal::{stderr_width, wrap};
 
 /// Nobody reads standard output any more (`orderflow tail | head`): a reason to stop, not a failure.
 #[derive(Debug)]
@@ -35,9 +37,16 @@ pub(crate) fn news(text: impl fmt::Display) {
     _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// Whether standard error is a terminal that takes colours.
-pub(crate) fn stderr_takes_colour() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Writes news of any length: on a terminal it is wrapped between words.
+pub(crate) fn prose(text: impl fmt::Display) {
+    let (text, width) = (text.to_string(), stderr_width());
+    let lines: Vec<_> = text.lines().map(|line| wrap(line, width, 0)).collect();
+    news(lines.join("\n"));
+}
+
+/// So many entries, in words.
+pub(crate) fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 /// Text from an entry as it can be shown: control characters escaped, since a terminal would obey them.
@@ -53,6 +62,20 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// A size for people.
+pub(crate) fn bytes(size: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    let (mut value, mut unit) = (size as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +83,14 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_the_rest_kept() {
         assert_eq!(printable("Zoë \u{1b}[2J\n"), "Zoë \\u{1b}[2J\\n");
+    }
+
+    #[test]
+    fn sizes_are_shown_in_their_unit() {
+        for (size, shown) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (3 << 50, "3072.0 TiB")]
+        {
+            assert_eq!(bytes(size), shown);
+        }
     }
 }

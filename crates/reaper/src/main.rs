@@ -12,6 +12,7 @@ mod retention_metrics;
 mod retire;
 mod rounds;
 mod sweep;
+mod tally;
 
 use std::process::ExitCode;
 

@@ -34,10 +34,11 @@ impl Silence {
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     silences: HashMap<String, Silence>,
-    losses: HashMap<String, Losses>,
+    /// `None` until it is known what earlier reapers have said.
+    losses: Option<HashMap<String, Losses>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Losses {
     /// The total that the log knows of.
     said: u64,
@@ -77,13 +78,23 @@ impl Patience {
         }
     }
 
+    /// Whether [`begin`](Self::begin) is still to come.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.losses.is_none()
+    }
+
+    /// What groups have lost so far, earlier reapers have said.
+    pub(crate) fn begin(&mut self, lost: HashMap<String, u64>) {
+        let said = |(group, said)| (group, Losses { said, at: None });
+        self.losses = Some(lost.into_iter().map(said).collect());
+    }
+
     /// Logs what groups lost since it was last said.
     pub(crate) fn losses(&mut self, retained: &Retained) {
-        self.losses.retain(|name, _| retained.groups.iter().any(|group| group.name == *name));
+        let all = self.losses.get_or_insert_default();
+        all.retain(|name, _| retained.groups.iter().any(|group| group.name == *name));
         for group in &retained.groups {
-            // What there was at first, an earlier reaper has said.
-            let losses =
-                self.losses.entry(group.name.clone()).or_insert(Losses { said: group.lost, at: None });
+            let losses = all.entry(group.name.clone()).or_default();
             if group.lost <= losses.said || losses.at.is_some_and(|at| at.elapsed() < LOSS_LOG_INTERVAL) {
                 continue;
             }

@@ -1,13 +1,13 @@
 //! Enforcing retention: by length, by age, or by age but never past what groups still need.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use prometheus::{IntCounter, IntGauge};
 use service_kit::{
     Context, Redis,
     config::{Retention as Settings, RetentionPolicy},
 };
-use stream_core::{Error, EventStream, RegisteredConsumer, Retained, RetentionRule, Standing, StreamId};
+use stream_core::{
+    Error, EventStream, RegisteredConsumer, Retained, RetentionRule, ServerInfo, Standing, StreamId,
+};
 
 use crate::{
     patience::Patience,
@@ -44,6 +44,9 @@ impl Retention {
 
     /// Trims what may go now, until nothing more goes, and shows how the groups stand.
     pub(crate) async fn enforce(&mut self, lease_value: &str) -> Result<(), Error> {
+        if self.patience.is_new() {
+            self.patience.begin(self.stream.retention_losses().await?);
+        }
         let result = self.trim_all(lease_value).await;
         match &result {
             Ok(Some(reading)) => self.report(reading),
@@ -55,7 +58,7 @@ impl Retention {
 
     /// What the last of the calls found; `None` once the role is lost.
     async fn trim_all(&self, lease_value: &str) -> Result<Option<Reading>, Error> {
-        let rule = self.rule();
+        let rule = self.rule().await?;
         let registered = if rule.as_ref().is_some_and(|rule| rule.guarded) {
             self.stream.registered_consumers().await?
         } else {
@@ -114,21 +117,21 @@ impl Retention {
         self.metrics.clear();
     }
 
-    /// What goes by age; `None` where the length decides. Age is the entry's, by its ID: event times may lie
-    /// decades back.
-    fn rule(&self) -> Option<RetentionRule> {
+    /// What goes by age; `None` where the length decides. Age is the entry's, by its ID, and so by the clock that IDs
+    /// come from, the server's: event times may lie decades back, and this machine's clock may be wrong.
+    async fn rule(&self) -> Result<Option<RetentionRule>, Error> {
         let guarded = match self.settings.policy {
-            RetentionPolicy::Maxlen => return None,
+            RetentionPolicy::Maxlen => return Ok(None),
             RetentionPolicy::Age => false,
             RetentionPolicy::Guarded => true,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Some(RetentionRule {
+        let now = ServerInfo::clock(self.stream.connection()).await?;
+        Ok(Some(RetentionRule {
             cutoff: StreamId::new(now.saturating_sub(self.settings.age).as_millis() as u64, 0),
             guarded,
             required: self.settings.groups.clone(),
             stale_after: self.settings.stale_group_after,
-        })
+        }))
     }
 }
 
@@ -145,12 +148,25 @@ fn log_holder(holder: &str, rule: &RetentionRule, retained: &Retained) {
             "this group needs entries older than retention.age; they stay until it acks them or has been silent \
              for retention.stale_group_after"
         );
-    } else {
+    } else if rule.required.iter().any(|name| name == holder) {
         tracing::warn!(
             group = holder,
             %limit,
             "this group needs entries older than retention.age; they stay until it acks them, as it is one of \
              retention.groups"
+        );
+    } else if holder.starts_with("rebuild:") {
+        tracing::warn!(
+            holder,
+            %limit,
+            "a rebuild needs entries older than retention.age; they stay until it has read them, or nobody goes on with it"
+        );
+    } else {
+        tracing::warn!(
+            group = holder,
+            %limit,
+            "this group was destroyed under its consumers; entries older than retention.age stay until they have \
+             recreated it"
         );
     }
 }

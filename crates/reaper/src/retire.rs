@@ -10,6 +10,8 @@ use service_kit::{Context, Redis};
 use stream_core::{ConsumerInfo, Error, ErrorKind, EventStream, Retired};
 use tokio::time::Instant;
 
+use crate::tally::Tally;
+
 /// Rows moved in one script.
 const PAGE: usize = 500;
 /// Scripts for one consumer in one round; what is left comes with the next one.
@@ -55,12 +57,23 @@ impl Retirement {
         registered: &BTreeSet<String>,
         lease_value: &str,
     ) -> Result<(), Error> {
-        let consumers = self.consumers(group).await?;
+        let mut consumers = self.consumers(group).await?;
+        let peers = consumers.len();
+        // A name may be all that is left: of a consumer that died before it was listed, or whose group was destroyed.
+        let listed: BTreeSet<String> = consumers.iter().map(|consumer| consumer.name.clone()).collect();
+        consumers.extend(registered.difference(&listed).cloned().map(|name| ConsumerInfo {
+            name,
+            pending: 0,
+            idle: Duration::ZERO,
+            inactive: None,
+        }));
         let names: Vec<&str> = consumers.iter().map(|consumer| consumer.name.as_str()).collect();
+        // One that has left by itself is not waited for, and may come back under its name.
+        self.unleased.retain(|(of, name), _| of != group || names.contains(&name.as_str()));
         let alive = self.stream.consumers_alive(group, &names).await?;
         let (mut live, mut dead) = (Vec::new(), Vec::new());
-        for (consumer, alive) in consumers.iter().zip(alive) {
-            if alive {
+        for (index, (consumer, alive)) in consumers.iter().zip(alive).enumerate() {
+            if alive && index < peers {
                 live.push(consumer.name.as_str());
             }
             if !consumer.is_addressable() {
@@ -127,6 +140,10 @@ impl Retirement {
         lease_value: &str,
     ) -> Result<bool, Error> {
         let mut total = 0;
+        let mut all_lost = Tally::new(|count, first| {
+            let consumer = name;
+            tracing::error!(group, consumer, count, %first, "entries were removed while pending; dead letters");
+        });
         for _ in 0..PAGES_MAX {
             let (moved, deleted, lost) =
                 match stream.retire_consumer(group, lease_value, name, peer, PAGE).await {
@@ -139,16 +156,7 @@ impl Retirement {
                 };
             total += moved;
             self.moved.inc_by(moved);
-            if !lost.is_empty() {
-                let (count, first) = (lost.len(), lost.first());
-                tracing::error!(
-                    group,
-                    consumer = name,
-                    count,
-                    ?first,
-                    "entries were removed while pending; dead letters"
-                );
-            }
+            all_lost.add(&lost);
             if deleted {
                 if !stream.key().is_redrive() {
                     self.deleted.inc();

@@ -6,6 +6,8 @@ use prometheus::{IntCounterVec, Opts};
 use service_kit::{Context, Redis};
 use stream_core::{DeadReason, Error, ErrorKind, EventStream, StreamId};
 
+use crate::tally::Tally;
+
 /// Rows looked at in one script: short enough not to hold the server up.
 const PAGE: usize = 500;
 /// Pages of one sweep; the next one goes on behind them.
@@ -53,6 +55,12 @@ impl Sweeper {
         lease_value: &str,
     ) -> Result<(), Error> {
         let key = (group.to_owned(), stream.key().is_redrive());
+        let told = |reason: DeadReason| {
+            Tally::new(move |count, first| {
+                tracing::error!(group, count, %first, reason = reason.label(), "dead letters");
+            })
+        };
+        let (mut dead, mut lost) = (told(DeadReason::MaxDeliveries), told(DeadReason::PayloadLost));
         for _ in 0..PAGES_MAX {
             let after = self.cursors.get(&key).copied();
             let page =
@@ -66,14 +74,12 @@ impl Sweeper {
                 }
                 Err(error) => return Err(error),
             };
-            for (reason, ids) in
-                [(DeadReason::MaxDeliveries, &swept.dead), (DeadReason::PayloadLost, &swept.lost)]
-            {
-                if !ids.is_empty() {
-                    let (count, first) = (ids.len(), ids.first());
-                    tracing::error!(group, count, ?first, reason = reason.label(), "dead letters");
-                    self.dead_letters.with_label_values(&[reason.label()]).inc_by(ids.len() as u64);
-                }
+            for (reason, ids, tally) in [
+                (DeadReason::MaxDeliveries, &swept.dead, &mut dead),
+                (DeadReason::PayloadLost, &swept.lost, &mut lost),
+            ] {
+                tally.add(ids);
+                self.dead_letters.with_label_values(&[reason.label()]).inc_by(ids.len() as u64);
             }
             // Noted page by page: a round can be dropped between two.
             let Some(next) = swept.next else {

@@ -6,7 +6,10 @@ use axum::{Json, Router, extract::State, routing::get};
 use prometheus::{IntGaugeVec, Opts, Registry};
 use serde_json::{Value, json};
 use stream_core::{Availability, Capabilities, Capability, Connector, EventStream, ServerInfo};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 /// How long after a probe that could not try everything the next one comes.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -78,12 +81,14 @@ impl ServerCapabilities {
         mut server: watch::Receiver<Option<ServerInfo>>,
     ) -> Infallible {
         let mut probed: Option<ServerInfo> = None;
+        // The server is told of at every look; that alone is no reason.
+        let mut retry_at: Option<Instant> = None;
         loop {
             let current = server.borrow_and_update().clone();
             let is_another = current.as_ref().map(identity) != probed.as_ref().map(identity);
-            let has_unknown = self.found.borrow().capabilities.has_unknown();
-            if let Some(info) = current.filter(|_| is_another || has_unknown) {
-                match connector.commands() {
+            let retry = retry_at.is_some_and(|at| at <= Instant::now());
+            if let Some(info) = current.filter(|_| is_another || retry) {
+                match connector.trials() {
                     Ok(connection) => {
                         let stream = EventStream::new(connection, stream.key().clone());
                         self.set(&info, Capabilities::probe(&stream).await, is_another);
@@ -91,11 +96,12 @@ impl ServerCapabilities {
                     }
                     Err(error) => tracing::warn!(%error, "the server's capabilities cannot be probed"),
                 }
+                let has_unknown = self.found.borrow().capabilities.has_unknown();
+                retry_at = has_unknown.then(|| Instant::now() + RETRY_INTERVAL);
             }
-            let retry = self.found.borrow().capabilities.has_unknown();
             tokio::select! {
                 changed = server.changed() => if changed.is_err() { std::future::pending().await },
-                () = sleep(RETRY_INTERVAL), if retry => {}
+                () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
             }
         }
     }
@@ -131,4 +137,90 @@ impl ServerCapabilities {
 /// A server that was replaced, or restarted with another version, is another one.
 fn identity(info: &ServerInfo) -> (&str, &str) {
     (&info.run_id, &info.release)
+}
+
+#[cfg(test)]
+mod tests {
+    use stream_core::{ConnectSettings, ErrorKind, StreamKey};
+    use testkit::{RedisServer, eventually};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(15);
+
+    struct Bench {
+        server: RedisServer,
+        connector: Connector,
+        capabilities: ServerCapabilities,
+        /// What the watch on the server tells.
+        seen: watch::Sender<Option<ServerInfo>>,
+    }
+
+    impl Bench {
+        async fn start() -> Self {
+            let server = RedisServer::start().await;
+            let settings = ConnectSettings { url: server.url(), ..ConnectSettings::default() };
+            let connector = Connector::new(settings).unwrap();
+            let key = StreamKey::new(server.unique_stream("orders")).unwrap();
+            let stream = EventStream::new(connector.commands().unwrap(), key);
+            let capabilities = ServerCapabilities::register(&Registry::new()).unwrap();
+            let (seen, server_seen) = watch::channel(None);
+            let (kept, by) = (capabilities.clone(), connector.clone());
+            tokio::spawn(async move { kept.keep(&by, &stream, server_seen).await });
+            Self { server, connector, capabilities, seen }
+        }
+
+        async fn info(&self) -> ServerInfo {
+            ServerInfo::ask(&self.connector.commands().unwrap()).await.unwrap()
+        }
+
+        /// Tells that the server was looked at, and waits until it has been probed.
+        async fn probed(&self, info: ServerInfo) {
+            let run_id = info.run_id.clone();
+            self.seen.send_replace(Some(info));
+            eventually(SOON, "the server is probed", async || {
+                let found = self.capabilities.found.borrow();
+                found.server.as_ref().is_some_and(|server| server.run_id == run_id).then_some(())
+            })
+            .await;
+        }
+
+        /// Each probe ends with one UNLINK.
+        async fn probes(&self) -> usize {
+            let mut connection = self.server.connection().await;
+            let stats: String =
+                redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+            let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_unlink:calls="));
+            calls.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_tried_is_not_tried_again_at_each_look() {
+        let bench = Bench::start().await;
+        let mut connection = bench.server.connection().await;
+        let full = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(1).to_owned();
+        let () = full.query_async(&mut connection).await.unwrap();
+        let info = bench.info().await;
+        bench.probed(info.clone()).await;
+        assert!(bench.capabilities.current().has_unknown());
+        for _ in 0..3 {
+            bench.seen.send_replace(Some(info.clone()));
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        bench.probed(ServerInfo { run_id: "another".to_owned(), ..info }).await;
+        assert_eq!(bench.probes().await, 2, "the first server and the other one");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_does_not_know_is_no_failed_operation() {
+        let bench = Bench::start().await;
+        bench.probed(bench.info().await).await;
+        let errors = bench.connector.errors();
+        for kind in ErrorKind::ALL {
+            assert_eq!(errors.with_label_values(&[kind.label()]).get(), 0, "{kind:?}");
+        }
+    }
 }

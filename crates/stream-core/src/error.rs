@@ -108,6 +108,12 @@ impl Error {
         Self { operation, kind: ErrorKind::of(&cause), cause }
     }
 
+    /// Part of what was asked for was refused, in these words of the server.
+    pub(crate) fn refused(operation: &'static str, words: &str) -> Self {
+        let (code, detail) = words.split_once(' ').unwrap_or((words, ""));
+        Self::new(operation, redis::make_extension_error(code.to_owned(), Some(detail.to_owned())))
+    }
+
     /// The connection broke since the server has no room for it. What was in flight may have been applied.
     pub(crate) fn for_want_of_room(self) -> Self {
         Self { kind: ErrorKind::MaxClients, ..self }

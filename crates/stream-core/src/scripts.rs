@@ -39,3 +39,7 @@ pub(crate) static REBUILD_LETTERS: LazyLock<Script> =
 pub(crate) static REBUILD_REPLAY: LazyLock<Script> = script!("ids.lua", "effects.lua", "rebuild_replay.lua");
 pub(crate) static REBUILD_REQUEST: LazyLock<Script> = script!("rebuild_request.lua");
 pub(crate) static RELEASE: LazyLock<Script> = script!("lib.lua", "release.lua");
+
+// Sent as they are (EVAL): part of a transaction, where a script that the server does not know could not be loaded.
+pub(crate) const WIDE_BURIED: &str = include_str!("scripts/wide_buried.lua");
+pub(crate) const WIDE_REDRIVEN: &str = include_str!("scripts/wide_redriven.lua");

@@ -11,8 +11,20 @@ async fn only_the_stream_and_what_is_derived_from_it_goes() {
     let mut connection = server.connection().await;
     for name in ["demo:*", "demo:{t}"] {
         let key = StreamKey::new(name).unwrap();
-        let gone = [name.to_owned(), key.dead_letters("g"), key.workers(), key.with_suffix("analytics:x")];
-        let kept = ["demo:orders", "{demo:orders}:workers", "demo:{t}:archive", "demo:{t}2"];
+        let gone = [
+            name.to_owned(),
+            key.dead_letters("g"),
+            key.workers(),
+            key.with_suffix("workers:totals"),
+            key.with_suffix("analytics:x"),
+        ];
+        let kept = [
+            "demo:orders",
+            "{demo:orders}:workers",
+            "demo:{t}:archive",
+            "demo:{t}:workers_events",
+            "demo:{t}2",
+        ];
         for name in gone.iter().map(String::as_str).chain(kept) {
             let () = redis::cmd("SET").arg(name).arg(1).query_async(&mut connection).await.unwrap();
         }

@@ -62,17 +62,25 @@ impl Findings {
     fn check_stream(&mut self, evidence: &Evidence, poison: &[&RawEntry], injected: &Injected) {
         if evidence.entries_added != evidence.stream.len() as u64 {
             self.losses.push(format!(
-                "{} entries were added to the stream and {} are there",
+                "{} entries were added to the stream and {} were seen in it",
                 evidence.entries_added,
                 evidence.stream.len()
             ));
+        }
+        // Retention takes the oldest: behind the first that it has left there is no gap.
+        let behind = evidence.stream.iter().skip_while(|entry| !evidence.kept.contains(&entry.id));
+        for entry in behind.filter(|entry| !evidence.kept.contains(&entry.id)) {
+            self.losses.push(format!("{} is gone from the midst of the stream", entry.id));
+        }
+        for (group, lost) in evidence.retention_lost.iter().filter(|(_, lost)| **lost > 0) {
+            self.losses.push(format!("{lost} entries were trimmed before {group} was handed them"));
         }
         if poison.len() != injected.poison {
             self.losses.push(format!("{} poison entries of {}", poison.len(), injected.poison));
         }
     }
 
-    /// Each answer against the stream: what was said to be stored is, once and as it was posted; what was said not
+    /// Each answer against what was in the stream: what was said to be stored is, once and as it was posted; what was said not
     /// to be stored is not.
     fn check_answers(&mut self, valid: &[&RawEntry], posted: &[Posted]) {
         let mut by_order: HashMap<&str, Vec<&RawEntry>> = HashMap::new();
@@ -87,7 +95,8 @@ impl Findings {
             }
             match (&event.outcome, stored.first()) {
                 (Outcome::Stored(id), None) => {
-                    self.losses.push(format!("{} was answered 201 as {id} and is not there", event.order_id));
+                    self.losses
+                        .push(format!("{} was answered 201 as {id} and was never there", event.order_id));
                 }
                 (Outcome::Stored(id), Some(entry)) if entry.id != *id => {
                     self.violations.push(format!("{} was answered as {id}, is {}", event.order_id, entry.id));
@@ -109,7 +118,10 @@ impl Findings {
 
     fn check_groups(&mut self, evidence: &Evidence) {
         for group in GROUPS {
-            let state = &evidence.groups[group];
+            let Some(state) = evidence.groups.get(group) else {
+                self.losses.push(format!("there is no group {group}"));
+                continue;
+            };
             if state.pending > 0 || state.undelivered > 0 {
                 self.losses.push(format!("{group} has not settled everything: {state:?}"));
             }

@@ -1,7 +1,10 @@
 //! [`Evidence`]: all that a run has left in Redis and in the logs, read by a client that shares no code with the
 //! services.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::Path,
+};
 
 use redis::{FromRedisValue, aio::MultiplexedConnection};
 
@@ -18,6 +21,12 @@ pub(super) struct RawEntry {
 }
 
 impl RawEntry {
+    /// The two numbers of its ID, by which entries are ordered.
+    pub(super) fn order(&self) -> (u64, u64) {
+        let (ms, seq) = self.id.split_once('-').expect("an ID");
+        (ms.parse().expect("milliseconds"), seq.parse().expect("a sequence"))
+    }
+
     /// The value of the first field of this name, if it is text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let (_, value) = self.fields.iter().find(|(field, _)| field == name.as_bytes())?;
@@ -51,9 +60,15 @@ pub(super) struct Projected {
 /// What a run has left.
 #[derive(Debug)]
 pub(super) struct Evidence {
+    /// Every entry that there ever was.
     pub(super) stream: Vec<RawEntry>,
+    /// The IDs of those that are still in the stream.
+    pub(super) kept: HashSet<String>,
+    /// Entries that were removed before a group was handed them, by group, as the reapers counted.
+    pub(super) retention_lost: HashMap<String, u64>,
     /// How many entries were ever added, as the server counted.
     pub(super) entries_added: u64,
+    /// Those that there are.
     pub(super) groups: HashMap<&'static str, GroupState>,
     pub(super) dead_letters: HashMap<&'static str, Vec<RawEntry>>,
     pub(super) projected: Projected,
@@ -61,16 +76,29 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Reads everything. Nothing may be writing any more.
-    pub(super) async fn collect(connection: &mut MultiplexedConnection, logs: &Path) -> Self {
+    /// Reads everything but what the witness has read. Nothing may be appending any more.
+    pub(super) async fn collect(
+        connection: &mut MultiplexedConnection,
+        logs: &Path,
+        witnessed: Vec<RawEntry>,
+    ) -> Self {
         let mut groups = HashMap::new();
         let mut dead_letters = HashMap::new();
         for group in GROUPS {
-            groups.insert(group, group_state(connection, group).await.unwrap_or_default());
+            if let Ok(state) = group_state(connection, group).await {
+                groups.insert(group, state);
+            }
             dead_letters.insert(group, entries(connection, &derived(&format!("dlq:{group}"))).await);
         }
+        // In one piece: retention goes on trimming.
+        let kept: Vec<(String, RawFields)> = ask(connection, &["XRANGE", STREAM, "-", "+"]).await;
+        let kept: Vec<RawEntry> = kept.into_iter().map(|(id, fields)| RawEntry { id, fields }).collect();
+        let ids = kept.iter().map(|entry| entry.id.clone()).collect();
+        let all = witnessed.into_iter().chain(kept).map(|entry| (entry.order(), entry));
         Self {
-            stream: entries(connection, STREAM).await,
+            stream: all.collect::<BTreeMap<_, _>>().into_values().collect(),
+            kept: ids,
+            retention_lost: ask(connection, &["HGETALL", &derived("retention:lost")]).await,
             entries_added: entries_added(connection).await,
             groups,
             dead_letters,
@@ -138,7 +166,7 @@ async fn projected(connection: &mut MultiplexedConnection) -> Projected {
     let totals = ask(connection, &["HGETALL", &derived("analytics:totals")]).await;
     let days: HashMap<String, i64> = ask(connection, &["HGETALL", &derived("analytics:days")]).await;
     let mut minutes: HashMap<String, i64> = HashMap::new();
-    let dates: std::collections::HashSet<&str> =
+    let dates: HashSet<&str> =
         days.keys().filter_map(|field| field.split_once(':').map(|(date, _)| date)).collect();
     for date in dates {
         let key = derived(&format!("analytics:minutes:{date}"));

@@ -11,7 +11,7 @@ use testkit::{Network, TcpProxy, free_port};
 use crate::{Role, Service};
 
 /// Timing that makes ten minutes worth an hour: claims, leases and sweeps are quick.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 12] = [
     ("ORDERFLOW__WORKER__BLOCK", "500ms"),
     ("ORDERFLOW__WORKER__CLAIM_MIN_IDLE", "1s"),
     ("ORDERFLOW__WORKER__CLAIM_INTERVAL", "300ms"),
@@ -20,6 +20,8 @@ const SETTINGS: [(&str, &str); 11] = [
     ("ORDERFLOW__WORKER__CONSUMERS", "2"),
     ("ORDERFLOW__REAPER__INTERVAL", "500ms"),
     ("ORDERFLOW__REAPER__LEASE_TTL", "2s"),
+    // Guarded: much of what is posted is trimmed during the run, and nothing before both groups have acked it.
+    ("ORDERFLOW__RETENTION__AGE", "10s"),
     ("ORDERFLOW__PRODUCER__REQUEST_DEADLINE", "3s"),
     ("ORDERFLOW__LOG__FORMAT", "json"),
     ("ORDERFLOW__LOG__FILTER", "info"),
@@ -60,7 +62,7 @@ impl Member {
             Role::Producer | Role::Analytics => {
                 set(format!("ORDERFLOW__{section}__LISTEN"), format!("127.0.0.1:{public_port}"));
             }
-            Role::Notifications | Role::Reaper | Role::Probe => {}
+            Role::Notifications | Role::Reaper | Role::Console | Role::Probe => {}
         }
         if matches!(role, Role::Notifications | Role::Analytics) {
             set("ORDERFLOW__WORKER__NAMES".to_owned(), format!("{name}-a,{name}-b"));

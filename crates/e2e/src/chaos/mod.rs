@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod schedule;
 mod settings;
+mod witness;
 
 pub use report::ChaosReport;
 pub use run::run;

@@ -19,6 +19,7 @@ pub struct ChaosReport {
     pub(super) unknown: usize,
     pub(super) unknown_and_stored: usize,
     pub(super) in_stream: usize,
+    pub(super) trimmed: usize,
     pub(super) poison: usize,
     pub(super) complaints: u64,
     pub(super) loudest: u64,
@@ -38,6 +39,11 @@ impl ChaosReport {
     /// How many events were answered 201.
     pub fn stored(&self) -> usize {
         self.stored
+    }
+
+    /// How many entries retention has trimmed, all of them settled.
+    pub fn trimmed(&self) -> usize {
+        self.trimmed
     }
 
     /// Whether nothing was lost, nothing counted twice and nothing else amiss.
@@ -64,6 +70,7 @@ impl fmt::Display for ChaosReport {
         row("  known not to be stored", &(self.posted - self.stored - self.unknown))?;
         row("entries in the stream", &self.in_stream)?;
         row("  poison among them", &self.poison)?;
+        row("  trimmed in the end", &self.trimmed)?;
         row("duplicate notifications", &found.notified_again)?;
         row("duplicate dead letters", &found.dead_lettered_again)?;
         row("losses", &found.losses.len())?;

@@ -1,6 +1,7 @@
 //! [`run`]: starts the pipeline, makes it suffer, heals it and checks what is left.
 
 use std::{
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -19,6 +20,7 @@ use super::{
     report::ChaosReport,
     schedule::schedule,
     settings::ChaosSettings,
+    witness::Witness,
 };
 use crate::{Load, Outcome, Role, binary};
 
@@ -50,6 +52,7 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
         options = options.program(program);
     }
     let redis = options.start().await;
+    let witness = Witness::start(&redis.url());
     let mut members = Vec::with_capacity(MEMBERS.len());
     for (index, role) in MEMBERS.into_iter().enumerate() {
         members.push(Member::start(role, index % 2 + 1, redis.port(), &logs).await);
@@ -78,9 +81,10 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
     }
     settled(&redis, &logs).await;
     let settled_after = healed.elapsed();
+    trimmed(&redis, &logs).await;
 
     let mut connection = redis.connection().await;
-    let evidence = Evidence::collect(&mut connection, &logs).await;
+    let evidence = Evidence::collect(&mut connection, &logs, witness.end().await).await;
     let orders: Vec<(&str, &str)> = evidence
         .stream
         .iter()
@@ -100,8 +104,7 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
         }
     }
 
-    let stored_orders: std::collections::HashSet<&str> =
-        orders.iter().map(|(order_id, _)| *order_id).collect();
+    let stored_orders: HashSet<&str> = orders.iter().map(|(order_id, _)| *order_id).collect();
     let count =
         |wanted: fn(&Outcome) -> bool| journal.posted.iter().filter(|event| wanted(&event.outcome)).count();
     let unknown = journal.posted.iter().filter(|event| event.outcome == Outcome::Unknown);
@@ -114,6 +117,7 @@ pub async fn run(settings: &ChaosSettings) -> ChaosReport {
         unknown: count(|outcome| *outcome == Outcome::Unknown),
         unknown_and_stored: unknown.filter(|event| stored_orders.contains(event.order_id.as_str())).count(),
         in_stream: evidence.stream.len(),
+        trimmed: evidence.stream.len() - evidence.kept.len(),
         poison: injected.poison,
         faults: injected.by_kind,
         complaints: evidence.logs.complaints,
@@ -148,6 +152,25 @@ fn logs_dir(seed: u64) -> PathBuf {
     let dir = profile.join("chaos").join(format!("{seed}-{}", std::process::id()));
     fs::create_dir_all(&dir).expect("a directory for the logs can be made");
     dir
+}
+
+/// Waits until retention has trimmed something: its time comes when everything that is old enough is acked.
+async fn trimmed(redis: &RedisServer, logs: &Path) {
+    let mut connection = redis.connection().await;
+    let what = format!("retention trims what is settled; logs: {}", logs.display());
+    eventually(SETTLED_WITHIN, &what, async || {
+        let mut info = redis::cmd("XINFO");
+        info.arg("STREAM").arg(STREAM);
+        let info: HashMap<String, redis::Value> =
+            info.query_async(&mut connection).await.map_err(|error| error.to_string())?;
+        let number =
+            |name: &str| redis::from_redis_value_ref::<u64>(info.get(name).unwrap_or(&redis::Value::Nil));
+        match (number("length"), number("entries-added")) {
+            (Ok(length), Ok(added)) if length < added => Ok(()),
+            counted => Err(format!("{counted:?}")),
+        }
+    })
+    .await;
 }
 
 /// Waits until both groups have been delivered everything and have nothing pending.

@@ -2,13 +2,11 @@
 
 use std::{num::NonZeroU32, process::ExitCode};
 
-use anyhow::Context as _;
 use stream_core::{Bulk, BulkEnd, BulkTotals, Direction, Error, RangeQuery, StreamId};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INTERRUPTED, EXIT_SKIPPED, progress::Progress, selection::Filters};
+use super::{EXIT_SKIPPED, progress::Progress, selection::Filters};
 use crate::{
+    interruption::EXIT_INTERRUPTED,
     output::{news, result},
     redis_access::Access,
 };
@@ -23,14 +21,11 @@ pub(super) struct Choice {
     #[arg(conflicts_with_all = ["all", "event_type", "order_id", "reason", "entry", "since", "until"])]
     pub(super) ids: Vec<StreamId>,
 
-    #[command(flatten)]
-    pub(super) filters: Filters,
-
     /// All of them that there are now
     #[arg(long, conflicts_with_all = ["event_type", "order_id", "reason", "entry", "since", "until"])]
     all: bool,
 
-    /// At most so many a second
+    /// At most so many a second; a dry run does not wait
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
 
@@ -41,6 +36,9 @@ pub(super) struct Choice {
     /// Print the totals as a JSON object
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) filters: Filters,
 }
 
 impl Choice {
@@ -62,22 +60,6 @@ impl Choice {
     pub(super) fn rate(&self) -> Option<NonZeroU32> {
         self.rate
     }
-}
-
-/// A token that Ctrl-C and SIGTERM cancel: the run ends after the step it is at.
-pub(super) fn interruption() -> anyhow::Result<CancellationToken> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
-    let token = CancellationToken::new();
-    let cancel = token.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        cancel.cancel();
-    });
-    Ok(token)
 }
 
 /// The last word on a run, and its exit code.

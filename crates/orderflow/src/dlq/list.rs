@@ -9,29 +9,28 @@ use stream_core::{
 };
 
 use super::{
-    selection::{Filters, shown_age, shown_time},
-    text::{LetterJson, UnreadableJson, cut, field, time_ms},
+    selection::Filters,
+    text::{LetterJson, UnreadableJson, field, time_ms},
 };
 use crate::{
     configuration::Configuration,
+    moment::{self, shown_age, shown_time},
     output::{news, printable, result},
     redis_access::Access,
-    table::{Align, render},
+    table::{Column, render},
     terminal,
 };
 
 /// Arguments of `orderflow dlq ls`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 A list looks at no more dead letters than --scan says; where it stops before the end it prints the --from of the rest.
+{}
 
-Exit codes: 0 done (also if there is none), 1 failed, 2 wrong usage, 78 wrong configuration")]
+Exit codes: 0 done (also if there is none), 1 failed, 2 wrong usage, 78 wrong configuration", moment::HELP))]
 pub(super) struct Args {
     /// The consumer group whose dead letters to list
     group: Option<String>,
-
-    #[command(flatten)]
-    filters: Filters,
 
     /// List the oldest first
     #[arg(long, requires = "group")]
@@ -54,6 +53,9 @@ pub(super) struct Args {
     json: bool,
 
     #[command(flatten)]
+    filters: Filters,
+
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -141,53 +143,33 @@ impl<'a> PageJson<'a> {
     }
 }
 
-const COLUMNS: [(&str, Align); 7] = [
-    ("ID", Align::Left),
-    ("AGE", Align::Right),
-    ("REASON", Align::Left),
-    ("ENTRY", Align::Left),
-    ("TYPE", Align::Left),
-    ("ORDER", Align::Left),
-    ("ERROR", Align::Left),
+const COLUMNS: [Column; 7] = [
+    Column::left("ID"),
+    Column::right("AGE"),
+    Column::left("REASON").cut_to(NAME_CHARS_MIN),
+    Column::left("ENTRY").optional(3),
+    Column::left("TYPE").cut_to(NAME_CHARS_MIN).optional(1),
+    Column::left("ORDER").cut_to(NAME_CHARS_MIN).optional(2),
+    Column::left("ERROR").cut_to(ERROR_CHARS_MIN),
 ];
-/// Text that somebody else chose is cut to this, so that one long name does not spoil the table.
-const NAME_CHARS_MAX: usize = 24;
+/// Text that somebody else chose may be cut to this, so that one long name does not spoil the table.
+const NAME_CHARS_MIN: usize = 16;
 /// The error has what is left of the line; with less than this the entry's columns give way to it.
 const ERROR_CHARS_MIN: usize = 20;
 
 /// The letters of a page in lines of at most `width` columns, if there is a limit.
 fn table(page: &DeadLetterPage, width: Option<usize>) -> String {
-    let rows: Vec<[String; 7]> = page.letters.iter().map(row).collect();
-    let Some(width) = width else { return render(COLUMNS, rows) };
-    if let Some(left) = left_of(width, &rows, &[0, 1, 2, 3, 4, 5]).filter(|left| *left >= ERROR_CHARS_MIN) {
-        let cut_rows = rows.into_iter().map(|[id, age, reason, entry, kind, order, error]| {
-            [id, age, reason, entry, kind, order, cut(&error, left)]
-        });
-        return render(COLUMNS, cut_rows.collect());
-    }
-    let left = left_of(width, &rows, &[0, 1, 2]).unwrap_or(0).max(COLUMNS[6].0.len());
-    let columns = [0, 1, 2, 6].map(|column: usize| COLUMNS[column]);
-    let narrow = rows.into_iter().map(|[id, age, reason, .., error]| [id, age, reason, cut(&error, left)]);
-    render(columns, narrow.collect())
-}
-
-/// What these columns leave of a line.
-fn left_of(width: usize, rows: &[[String; 7]], columns: &[usize]) -> Option<usize> {
-    let of_column = |column: &usize| {
-        let cells = rows.iter().map(|row| row[*column].chars().count());
-        cells.chain([COLUMNS[*column].0.len()]).max().unwrap_or(0) + 2
-    };
-    width.checked_sub(columns.iter().map(of_column).sum())
+    render(COLUMNS, &page.letters.iter().map(row).collect::<Vec<_>>(), width)
 }
 
 fn row(letter: &DeadLetter) -> [String; 7] {
     [
         letter.id.to_string(),
         shown_age(time_ms(letter)),
-        cut(&printable(&letter.reason), NAME_CHARS_MAX),
+        printable(&letter.reason),
         letter.entry_id.to_string(),
-        cut(&field(&letter.fields, "type"), NAME_CHARS_MAX),
-        cut(&field(&letter.fields, "order_id"), NAME_CHARS_MAX),
+        field(&letter.fields, "type"),
+        field(&letter.fields, "order_id"),
         printable(&letter.error),
     ]
 }
@@ -213,12 +195,12 @@ async fn overview(access: &Access, managed: &[String], json: bool) -> anyhow::Re
         return Ok(ExitCode::SUCCESS);
     }
     let columns = [
-        ("GROUP", Align::Left),
-        ("DEAD LETTERS", Align::Right),
-        ("OLDEST", Align::Left),
-        ("NEWEST", Align::Left),
-        ("REDRIVING", Align::Right),
-        ("DROPPED", Align::Right),
+        Column::left("GROUP"),
+        Column::right("DEAD LETTERS"),
+        Column::left("OLDEST").optional(1),
+        Column::left("NEWEST").optional(2),
+        Column::right("REDRIVING"),
+        Column::right("DROPPED"),
     ];
     let time = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), shown_time);
     let rows = rows.iter().map(|row| {
@@ -231,7 +213,7 @@ async fn overview(access: &Access, managed: &[String], json: bool) -> anyhow::Re
             row.dropped.to_string(),
         ]
     });
-    result(render(columns, rows.collect()))?;
+    result(render(columns, &rows.collect::<Vec<_>>(), terminal::width()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -281,7 +263,7 @@ mod tests {
             let table = table(&page, Some(width));
             assert!(table.lines().all(|line| line.chars().count() <= width), "{width}:\n{table}");
             assert!(table.contains("max_deliveries") && table.contains("no route"), "{width}:\n{table}");
-            assert_eq!(table.contains("order.cancelled"), width >= 120, "{width}:\n{table}");
+            assert_eq!(table.contains("order.cancelled"), width >= 80, "{width}:\n{table}");
         }
         assert!(table(&page, None).contains(&"no route to host: ".repeat(19)));
     }

@@ -15,11 +15,12 @@ use clap::Subcommand;
 
 /// Not everything that was asked for could be done; each reason is on standard error.
 pub(crate) const EXIT_SKIPPED: u8 = 3;
-/// Interrupted; what is done stays done.
-pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 
 /// Arguments of `orderflow dlq`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: see the --help of each; 3 is always: not all that was asked for could be done"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -1,30 +1,24 @@
 //! `orderflow dlq purge`: deletes dead letters for good, after asking.
 
-use std::{
-    io::{IsTerminal, stdin},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::Context as _;
 use service_kit::config::ConfigArgs;
 use stream_core::BulkTotals;
 
 use super::{
     EXIT_SKIPPED,
-    bulk::{Choice, interruption, report},
+    bulk::{Choice, report},
     progress::Progress,
 };
 use crate::{
-    configuration::Configuration,
-    exit,
-    output::{news, result},
+    configuration::Configuration, confirm::confirm, exit, interruption::interruption, output::result,
     redis_access::Access,
 };
 
 /// Arguments of `orderflow dlq purge`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What is purged is gone for good. On a terminal the command asks first; elsewhere it needs --yes or --dry-run. What dies
+What is purged is gone for good. On a terminal the command asks first; elsewhere it needs --yes or --dry-run. What dies \
 while it runs is left alone. Entries that are no dead letters (somebody else's) go with --all or a time alone.
 
 Exit codes:
@@ -35,14 +29,14 @@ Exit codes:
   78   wrong configuration
   130  interrupted; what was purged stays so")]
 pub(super) struct Args {
-    #[command(flatten)]
-    choice: Choice,
-
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
 
     #[command(flatten)]
+    choice: Choice,
+
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -64,7 +58,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             0 => format!("what fits of the {there} dead letters"),
             count => format!("{count} dead letters"),
         };
-        confirm(&format!("Purge {what} of group {} for good? [y/N]", choice.group))?;
+        confirm(&format!("Purge {what} of group {} for good?", choice.group), "purging is for good")?;
     }
     let verb = if choice.dry_run { "would be purged" } else { "purged" };
     if choice.ids.is_empty() {
@@ -95,17 +89,4 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         result(format_args!("{done} {verb}, {absent} not there"))?;
     }
     Ok(if absent > 0 { ExitCode::from(EXIT_SKIPPED) } else { ExitCode::SUCCESS })
-}
-
-/// Asks on the terminal; anything but yes is no.
-fn confirm(question: &str) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        stdin().is_terminal(),
-        "purging is for good, and there is no terminal to ask on: add --yes, or look first with --dry-run"
-    );
-    news(question);
-    let mut answer = String::new();
-    stdin().read_line(&mut answer).context("cannot read the answer")?;
-    anyhow::ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "not confirmed; nothing was purged");
-    Ok(())
 }

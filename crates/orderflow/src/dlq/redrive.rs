@@ -7,13 +7,14 @@ use stream_core::{BulkEnd, BulkTotals, DeadLetters, RedriveOutcome, StreamId};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    EXIT_INTERRUPTED, EXIT_SKIPPED,
-    bulk::{Choice, interruption, report},
+    EXIT_SKIPPED,
+    bulk::{Choice, report},
     progress::Progress,
 };
 use crate::{
     configuration::Configuration,
     exit,
+    interruption::{EXIT_INTERRUPTED, interruption},
     output::{news, result},
     redis_access::Access,
 };
@@ -21,21 +22,22 @@ use crate::{
 /// Arguments of `orderflow dlq redrive`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A dead letter that is sent back is no dead letter any more; doing it twice does nothing. The group's workers handle
+A dead letter that is sent back is no dead letter any more; doing it twice does nothing. The group's workers handle \
 the entry again, the other groups do not see it. What dies again while the command runs is left alone.
 
 Exit codes:
   0    everything that was asked for was sent back
   1    failed; the same command goes on with the rest
   2    wrong usage
-  3    some could not be sent back: not there, without payload, or no dead letters (told on standard error)
+  3    some could not be sent back: not there, without payload, or no dead
+       letters (standard error says which)
   78   wrong configuration
   130  interrupted; what was sent back stays so")]
 pub(super) struct Args {
     #[command(flatten)]
     choice: Choice,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -70,7 +72,9 @@ async fn each(
     cancel: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let (mut totals, mut end) = (BulkTotals::default(), BulkEnd::Finished);
-    let pause = choice.rate().map(|rate| Duration::from_secs(1) / rate.get());
+    // A dry run sends nothing.
+    let rate = choice.rate().filter(|_| !choice.dry_run);
+    let pause = rate.map(|rate| Duration::from_secs(1) / rate.get());
     for (at, id) in choice.ids.iter().enumerate() {
         if at > 0
             && let Some(pause) = pause

@@ -1,11 +1,9 @@
 //! Which dead letters: the flags that `ls`, `redrive` and `purge` share.
 
-use std::time::Duration;
-
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use stream_core::{DeadLetterFilter, DeadReason, StreamId};
 
-use crate::durations;
+use crate::moment::{self, Moment};
 
 /// Filters on dead letters.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -27,13 +25,13 @@ pub(super) struct Filters {
     #[arg(long, value_name = "ID")]
     entry: Option<StreamId>,
 
-    /// Only those that died since then: so long ago (7d, 90m), or a time (2026-05-29T16:00:00Z)
-    #[arg(long, visible_alias = "newer-than", value_name = "AGO|TIME", value_parser = moment)]
-    since: Option<u64>,
+    /// Only those that died since then, e.g. 90m, yesterday or 2026-05-29T16:00:00Z
+    #[arg(long, visible_alias = "newer-than", value_name = "WHEN", value_parser = moment::parse)]
+    since: Option<Moment>,
 
-    /// Only those that died before then: so long ago, or a time
-    #[arg(long, visible_alias = "older-than", value_name = "AGO|TIME", value_parser = moment)]
-    until: Option<u64>,
+    /// Only those that died before then, e.g. 7d
+    #[arg(long, visible_alias = "older-than", value_name = "WHEN", value_parser = moment::parse)]
+    until: Option<Moment>,
 }
 
 impl Filters {
@@ -49,9 +47,9 @@ impl Filters {
 
     /// The oldest and the newest ID that a dead letter of that time can have.
     pub(super) fn ids(&self) -> (StreamId, StreamId) {
-        let start = self.since.map_or(StreamId::MIN, |ms| StreamId::new(ms, 0));
-        // Without `--until` everything; with it, what died before that millisecond.
-        let end = self.until.map_or(Some(StreamId::MAX), |ms| StreamId::new(ms, 0).prev());
+        let start = self.since.map_or(StreamId::MIN, Moment::first);
+        // Without `--until` everything; with it, what died before that moment.
+        let end = self.until.map_or(Some(StreamId::MAX), |until| until.first().prev());
         (start, end.unwrap_or(StreamId::MIN))
     }
 }
@@ -61,52 +59,16 @@ fn reason(label: &str) -> DeadReason {
     known.expect("the parser lets only the reasons' labels pass")
 }
 
-/// Unix milliseconds of a time, or of so long ago.
-fn moment(text: &str) -> Result<u64, String> {
-    if let Ok(ago) = durations::parse(text) {
-        return Ok(durations::now_ms().saturating_sub(ago.as_millis() as u64));
-    }
-    let time: jiff::Timestamp =
-        text.parse().map_err(|_| "allowed: how long ago (90m, 7d) or a time (2026-05-29T16:00:00Z)")?;
-    u64::try_from(time.as_millisecond()).map_err(|_| "a time before 1970".to_owned())
-}
-
-/// A time of death for people: UTC, to the second.
-pub(super) fn shown_time(ms: u64) -> String {
-    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    time.map_or_else(|| format!("{ms} ms"), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
-}
-
-/// How long ago, for people.
-pub(super) fn shown_age(ms: u64) -> String {
-    durations::short(Duration::from_millis(durations::now_ms().saturating_sub(ms)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_times_or_so_long_ago() {
-        assert_eq!(moment("2026-05-29T16:00:00Z"), Ok(1_780_070_400_000));
-        let hour_ago = durations::now_ms() - 3_600_000;
-        assert!(moment("1h").unwrap().abs_diff(hour_ago) < 10_000);
-        for text in ["", "yesterday", "5", "1950-01-01T00:00:00Z"] {
-            assert!(moment(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn times_are_the_bounds_of_the_ids() {
         assert_eq!(Filters::default().ids(), (StreamId::MIN, StreamId::MAX));
-        let filters = Filters { since: Some(5), until: Some(9), ..Filters::default() };
+        let filters =
+            Filters { since: Some(Moment::Time(5)), until: Some(Moment::Time(9)), ..Filters::default() };
         assert_eq!(filters.ids(), (StreamId::new(5, 0), StreamId::new(8, u64::MAX)));
         assert!(!filters.is_empty() && Filters::default().is_empty());
-    }
-
-    #[test]
-    fn times_are_shown_whatever_they_are() {
-        assert_eq!(shown_time(1_780_070_400_123), "2026-05-29 16:00:00Z");
-        assert_eq!(shown_time(u64::MAX), format!("{} ms", u64::MAX));
     }
 }

@@ -6,12 +6,10 @@ use serde::Serialize;
 use service_kit::config::ConfigArgs;
 use stream_core::{DeadLetter, Fields, StreamId, Whereabouts};
 
-use super::{
-    selection::{shown_age, shown_time},
-    text::{LetterJson, UnreadableJson, time_ms},
-};
+use super::text::{LetterJson, UnreadableJson, time_ms};
 use crate::{
     configuration::Configuration,
+    moment::{shown_age, shown_time},
     output::{printable, result},
     redis_access::Access,
 };
@@ -28,11 +26,11 @@ pub(super) struct Args {
     /// The dead letter's ID, as `orderflow dlq ls` lists it
     id: StreamId,
 
-    /// Print a JSON object; bytes that are not UTF-8 become U+FFFD
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::UNIX_EPOCH;
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::Serialize;
 use stream_core::{DeadLetter, Fields, StreamId, UnreadableDeadLetter};
 
-use crate::output::printable;
+use crate::{entries::FieldsJson, output::printable};
 
 /// A dead letter with its payload.
 #[derive(Debug, Serialize)]
@@ -20,7 +20,7 @@ pub(super) struct LetterJson<'a> {
     time_ms: u64,
     redrives: u64,
     payload_lost: bool,
-    fields: JsonFields<'a>,
+    fields: FieldsJson<'a>,
 }
 
 impl<'a> From<&'a DeadLetter> for LetterJson<'a> {
@@ -36,7 +36,7 @@ impl<'a> From<&'a DeadLetter> for LetterJson<'a> {
             time_ms: time_ms(letter),
             redrives: letter.redrives,
             payload_lost: letter.payload_lost(),
-            fields: JsonFields(&letter.fields),
+            fields: FieldsJson(&letter.fields),
         }
     }
 }
@@ -46,27 +46,13 @@ impl<'a> From<&'a DeadLetter> for LetterJson<'a> {
 pub(super) struct UnreadableJson<'a> {
     id: StreamId,
     problem: &'a str,
-    fields: JsonFields<'a>,
+    fields: FieldsJson<'a>,
 }
 
 impl<'a> From<&'a UnreadableDeadLetter> for UnreadableJson<'a> {
     fn from(unreadable: &'a UnreadableDeadLetter) -> Self {
         let UnreadableDeadLetter { id, problem, fields } = unreadable;
-        Self { id: *id, problem, fields: JsonFields(fields) }
-    }
-}
-
-/// In their order, duplicates kept; bytes that are not UTF-8 become U+FFFD.
-#[derive(Debug)]
-struct JsonFields<'a>(&'a Fields);
-
-impl Serialize for JsonFields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0.iter() {
-            object.serialize_entry(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value))?;
-        }
-        object.end()
+        Self { id: *id, problem, fields: FieldsJson(fields) }
     }
 }
 
@@ -78,26 +64,4 @@ pub(super) fn time_ms(letter: &DeadLetter) -> u64 {
 /// A field of an entry as it can be shown; `-` if there is none.
 pub(super) fn field(fields: &Fields, name: &str) -> String {
     fields.get(name).map_or_else(|| "-".to_owned(), |value| printable(&String::from_utf8_lossy(value)))
-}
-
-/// At most so many characters, the last one an ellipsis if any were cut off.
-pub(super) fn cut(text: &str, chars_max: usize) -> String {
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    let mut cut: String = text.chars().take(chars_max.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_text_is_cut_at_a_character() {
-        assert_eq!(cut("ééé", 3), "ééé");
-        assert_eq!(cut("éééé", 3), "éé…");
-        assert_eq!(cut("éé", 0), "…");
-    }
 }

@@ -38,15 +38,16 @@ pub(crate) const EXIT_UNKNOWN: u8 = 4;
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("source").required(true).args(["event_type", "file", "random"])))]
 #[command(after_help = "\
-A refusal that says nothing was stored (429, 503 with stored: no) is tried again when the answer's Retry-After has
-passed. An answer that leaves it open (503 with stored: unknown, a broken connection) is reported and never
+A refusal that says nothing was stored (429, 503 with stored: no) is tried again when the answer's Retry-After has \
+passed. An answer that leaves it open (503 with stored: unknown, a broken connection) is reported and never \
 repeated: the events may have been stored.
 
 Exit codes:
   0   everything was sent
-  1   producer-api cannot be reached, or refused; nothing after the last success was sent
+  1   producer-api cannot be reached, or refused; nothing more was sent
   2   wrong usage
-  3   some events broke the rules (each problem is on standard error); with --keep-going the others were sent
+  3   some events broke the rules (standard error says which); the others were
+      sent with --keep-going
   4   some events may or may not have been stored (named on standard error)
   78  wrong configuration")]
 pub(crate) struct Args {
@@ -90,11 +91,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 
+    /// Print what became of the events as a JSON object
+    #[arg(long)]
+    json: bool,
+
     /// How long to try again while nothing can be stored
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = durations::parse)]
     retry_for: Duration,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -133,6 +138,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sent = send_all(source, &checker, &mut sender).await;
     let tally = sender.finish();
     sent?;
+    if args.json {
+        result(tally.json())?;
+        return Ok(tally.exit_code());
+    }
     match (args.event_type.is_some(), tally.last_id()) {
         (true, Some(id)) => result(id)?,
         (true, None) => {}

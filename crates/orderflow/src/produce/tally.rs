@@ -55,6 +55,15 @@ impl Tally {
         format!("{sent} sent, {rejected} rejected, {unknown}{:.1} s, {rate} events/s", took.as_secs_f64())
     }
 
+    /// For scripts.
+    pub(super) fn json(&self) -> serde_json::Value {
+        let Self { sent, rejected, unknown, took, last_id, .. } = self;
+        serde_json::json!({
+            "sent": sent, "rejected": rejected, "unknown": unknown, "seconds": took.as_secs_f64(),
+            "last_id": last_id,
+        })
+    }
+
     /// The gravest comes first: what may have been stored needs somebody to look.
     pub(super) fn exit_code(&self) -> ExitCode {
         if self.unknown > 0 {

@@ -11,8 +11,10 @@ use crate::{admin_client, configuration::Configuration, durations, output::resul
 /// Arguments of `orderflow claim`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The consumer's process does it, at the address that it has registered, with the admin.token of the configuration (that
-of an `orderflow up` in this directory is found by itself).")]
+The consumer's process does it, at the address that it has registered, with the admin.token of the configuration (that \
+of an `orderflow up` in this directory is found by itself).
+
+Exit codes: 0 done (also if nothing was idle), 1 failed, 2 wrong usage, 78 wrong configuration")]
 pub(crate) struct Args {
     /// The consumer group
     group: String,
@@ -32,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -43,6 +45,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Some(consumer) = live::registered(&access, &args.group, &args.consumer).await? else {
         return Err(live::not_alive(&access, &args.group, &args.consumer).await);
     };
+    if let Some(from) = &args.from {
+        live::consumer_exists(&access, &args.group, from).await?;
+    }
     let mut body = Map::new();
     if let Some(min_idle) = args.min_idle {
         body.insert("min_idle_ms".to_owned(), (min_idle.as_millis() as u64).into());

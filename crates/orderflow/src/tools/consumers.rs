@@ -11,11 +11,17 @@ use crate::{
     durations,
     output::{news, printable, result},
     redis_access::Access,
-    table::{Align, render},
+    table::{Column, render},
+    terminal,
 };
 
 /// Arguments of `orderflow consumers`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+STATE is live while the consumer's process holds its name, dead when a consumer of ours does not, and unknown for those \
+of other programs. A narrow terminal shows fewer columns; --json has all.
+
+Exit codes: 0 done (also if there is no consumer), 1 failed, 2 wrong usage, 78 wrong configuration")]
 pub(crate) struct Args {
     /// Only consumers of this group
     group: Option<String>,
@@ -24,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -48,11 +54,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load_for_tool(&args.config)?;
     let access = Access::open(&configuration.settings)?;
     let rows = rows(&access.stream, args.group.as_deref()).await.map_err(|error| access.explain(&error))?;
+    if rows.is_empty()
+        && let Some(group) = &args.group
+    {
+        access.group_exists(group).await?;
+    }
     if args.json {
         result(serde_json::to_string(&rows)?)?;
     } else if rows.is_empty() {
         let (key, address) = (access.stream.key(), access.connector.address());
-        news(format_args!("the stream {key} at {address} has no consumers"));
+        let whose = args.group.map_or_else(String::new, |group| format!(" in group {}", printable(&group)));
+        news(format_args!("the stream {key} at {address} has no consumers{whose}"));
     } else {
         result(table(rows))?;
     }
@@ -102,16 +114,16 @@ fn row(group: &str, consumer: &ConsumerInfo, alive: bool, known: Option<&Registe
 
 fn table(rows: Vec<Row>) -> String {
     let columns = [
-        ("GROUP", Align::Left),
-        ("CONSUMER", Align::Left),
-        ("STATE", Align::Left),
-        ("PENDING", Align::Right),
-        ("IDLE", Align::Right),
-        ("PROCESSED", Align::Right),
-        ("ACKED", Align::Right),
-        ("CLAIMED", Align::Right),
-        ("HOLDER", Align::Left),
-        ("ADDRESS", Align::Left),
+        Column::left("GROUP"),
+        Column::left("CONSUMER"),
+        Column::left("STATE"),
+        Column::right("PENDING"),
+        Column::right("IDLE"),
+        Column::right("PROCESSED").optional(1),
+        Column::right("ACKED").optional(3),
+        Column::right("CLAIMED").optional(2),
+        Column::left("HOLDER").cut_to(12).optional(5),
+        Column::left("ADDRESS").optional(4),
     ];
     let rows = rows.into_iter().map(|row| {
         let count = |of: fn(ConsumerCounters) -> u64| {
@@ -137,5 +149,5 @@ fn table(rows: Vec<Row>) -> String {
             row.address.as_deref().map_or_else(|| "-".to_owned(), printable),
         ]
     });
-    render(columns, rows.collect())
+    render(columns, &rows.collect::<Vec<_>>(), terminal::width())
 }

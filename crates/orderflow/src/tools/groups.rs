@@ -11,17 +11,23 @@ use crate::{
     durations,
     output::{news, printable, result},
     redis_access::Access,
-    table::{Align, render},
+    table::{Column, render},
+    terminal,
 };
 
 /// Arguments of `orderflow groups`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+LAG is what a group has not been handed yet, OLDEST PENDING the age of the oldest entry that was handed out and not \
+acked.
+
+Exit codes: 0 done (also if there is no group), 1 failed, 2 wrong usage, 78 wrong configuration")]
 pub(crate) struct Args {
     /// Print a JSON array instead of a table; an unknown lag is null
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -48,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let (key, address) = (access.stream.key(), access.connector.address());
         news(format_args!("the stream {key} at {address} has no consumer groups"));
     } else {
-        result(table(rows))?;
+        result(table(rows, terminal::width()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -78,14 +84,14 @@ async fn row(stream: &EventStream, info: &StreamInfo, group: GroupInfo) -> Resul
     })
 }
 
-fn table(rows: Vec<Row>) -> String {
+fn table(rows: Vec<Row>, width: Option<usize>) -> String {
     let columns = [
-        ("GROUP", Align::Left),
-        ("CONSUMERS", Align::Right),
-        ("PENDING", Align::Right),
-        ("LAG", Align::Right),
-        ("LAST DELIVERED", Align::Left),
-        ("OLDEST PENDING", Align::Right),
+        Column::left("GROUP"),
+        Column::right("CONSUMERS").optional(3),
+        Column::right("PENDING"),
+        Column::right("LAG"),
+        Column::left("LAST DELIVERED").optional(1),
+        Column::right("OLDEST PENDING").optional(2),
     ];
     let rows = rows.into_iter().map(|row| {
         let age = row.oldest_pending_age_ms.map(|age| durations::short(Duration::from_millis(age)));
@@ -98,7 +104,7 @@ fn table(rows: Vec<Row>) -> String {
             age.unwrap_or_else(|| "-".to_owned()),
         ]
     });
-    render(columns, rows.collect())
+    render(columns, &rows.collect::<Vec<_>>(), width)
 }
 
 #[cfg(test)]
@@ -118,7 +124,7 @@ mod tests {
         let json = serde_json::to_value(&row).unwrap();
         assert_eq!((&json["lag"], &json["last_delivered_id"]), (&serde_json::Value::Null, &"5-1".into()));
         assert_eq!(
-            table(vec![row]),
+            table(vec![row], None),
             "GROUP          CONSUMERS  PENDING      LAG  LAST DELIVERED  OLDEST PENDING\n\
              notifications          2        0  unknown  5-1                          -"
         );

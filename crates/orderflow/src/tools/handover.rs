@@ -17,9 +17,11 @@ use crate::{
 /// Arguments of `orderflow handover`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A live consumer's process does it itself, with the admin.token of the configuration: what is being handled stays there.
-The entries of a dead consumer are moved in Redis. Delivery counts stay as they are, and the other consumer takes the
-entries up at once.")]
+A live consumer's process does it itself, with the admin.token of the configuration: what is being handled stays there. \
+The entries of a dead consumer are moved in Redis. Delivery counts stay as they are, and the other consumer takes the \
+entries up at once.
+
+Exit codes: 0 done (also if nothing was pending), 1 failed, 2 wrong usage, 78 wrong configuration")]
 pub(crate) struct Args {
     /// The consumer group
     group: String,
@@ -34,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -44,6 +46,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = &configuration.settings;
     let access = Access::open(settings)?;
     let moved = if let Some(from) = live::registered(&access, &args.group, &args.from).await? {
+        if live::registered(&access, &args.group, &args.to).await?.is_none() {
+            return Err(live::not_alive(&access, &args.group, &args.to).await);
+        }
         admin_client::pull(&from, &settings.admin.token, "handover", &json!({ "to": args.to })).await?
     } else {
         let idle = settings.worker.claim_min_idle / 2;

@@ -24,6 +24,12 @@ pub(super) async fn not_alive(access: &Access, group: &str, consumer: &str) -> a
         Ok(consumers) => consumers,
         Err(error) => return explain(access, group, &error).await,
     };
+    // A stream that does not exist has no consumers either.
+    if consumers.is_empty()
+        && let Err(error) = access.group_exists(group).await
+    {
+        return error;
+    }
     let names: Vec<&str> = consumers.iter().map(|it| it.name.as_str()).collect();
     let alive = match access.stream.consumers_alive(group, &names).await {
         Ok(alive) => alive,
@@ -40,14 +46,29 @@ pub(super) async fn explain(access: &Access, group: &str, error: &Error) -> anyh
     if error.kind() != ErrorKind::NoGroup {
         return access.explain(error);
     }
-    let known = match access.stream.groups().await {
-        Ok(groups) if groups.is_empty() => "it has none".to_owned(),
-        Ok(groups) => {
-            let names: Vec<_> = groups.iter().map(|group| printable(&group.name)).collect();
-            format!("it has: {}", names.join(", "))
-        }
-        Err(error) => return access.explain(&error),
+    access.no_such_group(group).await
+}
+
+/// Fails if the group has no such consumer, and names those that it has.
+pub(super) async fn consumer_exists(access: &Access, group: &str, consumer: &str) -> anyhow::Result<()> {
+    let consumers = match access.stream.consumers(group).await {
+        Ok(consumers) => consumers,
+        Err(error) => return Err(explain(access, group, &error).await),
     };
-    let (key, address) = (access.stream.key(), access.connector.address());
-    anyhow::anyhow!("the stream {key} at {address} has no group {group:?}; {known}")
+    // A stream that does not exist has no consumers either.
+    if consumers.is_empty()
+        && let Err(error) = access.group_exists(group).await
+    {
+        return Err(error);
+    }
+    let names: Vec<&str> = consumers.iter().map(|it| it.name.as_str()).collect();
+    if names.contains(&consumer) {
+        return Ok(());
+    }
+    let known = if names.is_empty() {
+        "it has none".to_owned()
+    } else {
+        format!("it has: {}", names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", "))
+    };
+    anyhow::bail!("the group {} has no consumer {consumer:?}; {known}", printable(group))
 }

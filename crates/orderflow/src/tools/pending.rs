@@ -12,11 +12,15 @@ use crate::{
     durations,
     output::{news, printable, result},
     redis_access::Access,
-    table::{Align, render},
+    table::{Column, render},
+    terminal,
 };
 
 /// Arguments of `orderflow pending`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 done (also if nothing is pending), 1 failed, 2 wrong usage, 78 wrong configuration"
+)]
 pub(crate) struct Args {
     /// The consumer group
     group: String,
@@ -37,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -71,6 +75,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(rows) => rows,
         Err(error) => return Err(live::explain(&access, &args.group, &error).await),
     };
+    if rows.is_empty()
+        && let Some(consumer) = &args.consumer
+    {
+        live::consumer_exists(&access, &args.group, consumer).await?;
+    }
     let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
     let full = rows.len() == args.count as usize;
     if args.json {
@@ -87,12 +96,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn table(rows: Vec<Row>) -> String {
-    let columns = [
-        ("ID", Align::Left),
-        ("CONSUMER", Align::Left),
-        ("IDLE", Align::Right),
-        ("DELIVERIES", Align::Right),
-    ];
+    let columns =
+        [Column::left("ID"), Column::left("CONSUMER"), Column::right("IDLE"), Column::right("DELIVERIES")];
     let rows = rows.into_iter().map(|row| {
         let idle = row.idle_ms.map(|idle| durations::short(Duration::from_millis(idle)));
         [
@@ -102,5 +107,5 @@ fn table(rows: Vec<Row>) -> String {
             row.deliveries.to_string(),
         ]
     });
-    render(columns, rows.collect())
+    render(columns, &rows.collect::<Vec<_>>(), terminal::width())
 }

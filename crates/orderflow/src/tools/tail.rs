@@ -1,16 +1,16 @@
 //! `orderflow tail`: follows the stream live, outside of any group.
 
-use std::{process::ExitCode, str::FromStr, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
-use serde::{Serialize, Serializer, ser::SerializeMap};
 use service_kit::config::ConfigArgs;
-use stream_core::{Entry, ErrorKind, Fields, StreamId, Tail};
-use tokio::signal::unix::{SignalKind, signal};
+use stream_core::{Entry, ErrorKind, StreamId, Tail};
 
 use crate::{
     configuration::Configuration,
-    output::{news, printable, result},
+    entries::{EntryFilter, EntryJson, JSON_HELP, line},
+    interruption::interruption,
+    moment::{self, Moment},
+    output::{news, result},
     redis_access::Access,
 };
 
@@ -21,62 +21,72 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Arguments of `orderflow tail`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Begin after this entry ID, or at the `start` of the stream, instead of now
-    #[arg(long, value_name = "ID|start")]
-    from: Option<Begin>,
+#[command(after_help = format!("\
+Reads only (XREAD): nothing becomes pending, nothing is acked. While Redis is away it waits, and then goes on where it \
+was. Ctrl-C ends it.
 
-    /// Print one JSON object a line: {"id": …, "fields": {…}}; bytes that are not UTF-8 become U+FFFD
+{}
+
+{JSON_HELP}
+
+Exit codes: 0 ended by Ctrl-C, SIGTERM or --count, 1 failed, 2 wrong usage, 78 wrong configuration", moment::HELP))]
+pub(crate) struct Args {
+    /// Begin after this entry, or at this time, instead of now
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    from: Option<Moment>,
+
+    /// End after so many entries
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Print one JSON object a line
     #[arg(long)]
     json: bool,
 
     #[command(flatten)]
+    filter: EntryFilter,
+
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
-/// Where to begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Begin(StreamId);
-
-impl FromStr for Begin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "start" => Ok(Self(StreamId::MIN)),
-            id => id.parse().map(Self).map_err(|error| format!("{error}, or start")),
-        }
-    }
-}
-
-/// Runs the subcommand until it is interrupted.
+/// Runs the subcommand until it is interrupted or has shown enough.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load_for_tool(&args.config)?;
     let access = Access::open(&configuration.settings)?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let interrupted = interruption()?;
     tokio::select! {
-        followed = follow(&access, args.from, args.json) => followed?,
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        followed = follow(&access, &args) => followed?,
+        () = interrupted.cancelled() => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends only with an error: the first connect must succeed, later ones are retried.
-async fn follow(access: &Access, from: Option<Begin>, json: bool) -> anyhow::Result<()> {
+/// The ID after which to begin: an entry that is named was seen, a time is part of what is wanted.
+fn after(from: Moment) -> StreamId {
+    match from {
+        Moment::Id(id) => id,
+        Moment::Time(_) => from.first().prev().unwrap_or(StreamId::MIN),
+    }
+}
+
+/// The first connect must succeed, later ones are retried.
+async fn follow(access: &Access, args: &Args) -> anyhow::Result<()> {
     let connection = access.connector.blocking(BLOCK).map_err(|error| access.explain(&error))?;
-    let after = from.map(|from| from.0);
     // A tail from an ID sends nothing until its first read, which may wait for long.
     access.stream.connection().ping().await.map_err(|error| access.explain(&error))?;
-    let tail = access.stream.tail(connection, after, BLOCK).await;
+    let tail = access.stream.tail(connection, args.from.map(after), BLOCK).await;
     let mut tail = tail.map_err(|error| access.explain(&error))?;
+    let mut left = args.count.unwrap_or(u64::MAX);
     loop {
         for entry in next(access, &mut tail).await? {
-            if json {
-                result(serde_json::to_string(&Json(&entry))?)?;
-            } else {
-                result(human(&entry))?;
+            if !args.filter.fits(&entry.fields) {
+                continue;
+            }
+            result(if args.json { serde_json::to_string(&EntryJson(&entry))? } else { line(&entry) })?;
+            left -= 1;
+            if left == 0 {
+                return Ok(());
             }
         }
     }
@@ -109,71 +119,14 @@ fn is_passing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Loading | ErrorKind::MaxClients)
 }
 
-/// ID, then the fields in their order as `name=value`.
-fn human(entry: &Entry) -> String {
-    let mut line = entry.id.to_string();
-    for (name, value) in entry.fields.iter() {
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        line.push_str("  ");
-        line.push_str(&printable(&name));
-        line.push('=');
-        let quote = value.is_empty() || value.contains(' ');
-        let value = printable(&value);
-        let quotes = if quote { "\"" } else { "" };
-        line.extend([quotes, &value, quotes]);
-    }
-    line
-}
-
-struct Json<'a>(&'a Entry);
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(2))?;
-        object.serialize_entry("id", &self.0.id)?;
-        object.serialize_entry("fields", &JsonFields(&self.0.fields))?;
-        object.end()
-    }
-}
-
-/// In their order, duplicates kept, as the entry has them.
-struct JsonFields<'a>(&'a Fields);
-
-impl Serialize for JsonFields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0.iter() {
-            object.serialize_entry(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value))?;
-        }
-        object.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(pairs: &[(&'static str, &'static str)]) -> Entry {
-        Entry { id: StreamId::new(7, 1), fields: pairs.iter().copied().collect() }
-    }
-
     #[test]
-    fn an_entry_is_one_line_whatever_it_holds() {
-        let entry = entry(&[("type", "order.paid"), ("note", "two words\n"), ("empty", "")]);
-        assert_eq!(human(&entry), "7-1  type=order.paid  note=\"two words\\n\"  empty=\"\"");
-    }
-
-    #[test]
-    fn json_keeps_order_and_duplicates() {
-        let entry = entry(&[("b", "1"), ("a", "2"), ("b", "3")]);
-        let json = serde_json::to_string(&Json(&entry)).unwrap();
-        assert_eq!(json, r#"{"id":"7-1","fields":{"b":"1","a":"2","b":"3"}}"#);
-    }
-
-    #[test]
-    fn where_to_begin_is_an_id_or_the_start() {
-        assert_eq!("start".parse(), Ok(Begin(StreamId::MIN)));
-        assert_eq!("5-1".parse(), Ok(Begin(StreamId::new(5, 1))));
-        assert!("now".parse::<Begin>().unwrap_err().ends_with(", or start"));
+    fn a_tail_begins_after_an_entry_but_with_a_time() {
+        assert_eq!(after(Moment::Id(StreamId::new(5, 1))), StreamId::new(5, 1));
+        assert_eq!(after(Moment::Time(5)), StreamId::new(4, u64::MAX));
+        assert_eq!(after(Moment::Time(0)), StreamId::MIN);
     }
 }

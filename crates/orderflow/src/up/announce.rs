@@ -1,22 +1,46 @@
 //! What is told once everything is ready: every address, and what to try.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
+use serde_json::{Value, json};
 use service_kit::Settings;
 
 use super::{
+    command_line::TOKEN_FILE_VARIABLE,
     plan::{Plan, RedisChoice},
+    running::Running,
     service::SERVICES,
 };
 use service_kit::ops::dialable;
 
+/// The same for scripts.
+pub(super) fn json(settings: &Settings, running: &Running) -> Value {
+    let url = |listen| format!("http://{}", dialable(listen));
+    let services = running.services().map(|(spec, pid)| {
+        json!({
+            "name": spec.name,
+            "pid": pid,
+            "url": spec.api.map(|api| url((api.addr)(settings))),
+            "ops_url": url((spec.ops.addr)(settings)),
+        })
+    });
+    json!({
+        "services": services.collect::<Vec<_>>(),
+        "redis_url": settings.redis.url.masked(),
+        "stream": settings.stream.key,
+        "data_dir": running.data_dir(),
+        "admin_token_file": running.token_file(),
+    })
+}
+
 /// The block of text.
-pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) -> String {
+pub(super) fn text(plan: &Plan, settings: &Settings, running: &Running) -> String {
     let producer = dialable(settings.producer.listen);
     let analytics = dialable(settings.analytics.listen);
+    let console = dialable(settings.console.listen);
     let redis = settings.redis.url.masked();
     let stream = &settings.stream.key;
-    let (own, tools) = match (plan.redis(), data_dir) {
+    let (own, tools) = match (plan.redis(), running.data_dir()) {
         (RedisChoice::Embedded { .. }, Some(dir)) => {
             (format!("  (own, data in {})", dir.display()), String::new())
         }
@@ -30,6 +54,7 @@ pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) ->
 
     let mut text = format!(
         "\nOrderflow is up; Ctrl-C stops it.\n\n  \
+         console        http://{console}/  (in a browser)\n  \
          producer API   http://{producer}/v1/events\n  \
          analytics API  http://{analytics}/v1/analytics/summary\n"
     );
@@ -40,10 +65,10 @@ pub(super) fn text(plan: &Plan, settings: &Settings, data_dir: Option<&Path>) ->
         _ = writeln!(text, "  {label:<13}  http://{ops}/metrics  ({})", service.name);
     }
     let worker = dialable(settings.notifications.ops_listen);
-    let token = match (plan.own_token(), data_dir) {
+    let token = match (running.token_file(), running.data_dir()) {
         (None, _) => "the configured admin.token".to_owned(),
-        (Some(_), Some(dir)) => format!("admin_token in {}/up.json; the tools below find it", dir.display()),
-        (Some(token), None) => format!("ORDERFLOW__ADMIN__TOKEN={token}"),
+        (Some(file), Some(_)) => format!("token in {}; the tools below find it", file.display()),
+        (Some(file), None) => format!("{TOKEN_FILE_VARIABLE}={}", file.display()),
     };
     _ = writeln!(text, "  levers         http://{worker}/admin/worker, and of analytics-worker  ({token})");
     _ = write!(

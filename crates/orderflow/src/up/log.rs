@@ -5,7 +5,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::output::{news, stderr_takes_colour};
+use crate::{output::news, terminal::stderr_takes_colour};
 
 /// A longer line is shown in parts.
 const LINE_BYTES_MAX: u64 = 64 * 1024;

@@ -13,6 +13,7 @@ mod running;
 mod service;
 mod signals;
 mod token;
+mod token_file;
 
 use std::process::ExitCode;
 
@@ -28,14 +29,14 @@ use signals::Signals;
 /// Arguments of `orderflow up`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --redis-url, --redis-host, --redis-port, REDIS_URL, ORDERFLOW__REDIS__URL or redis.url in a file it starts a
-redis-server (or valkey-server) of its own: loopback only, append-only file, data in .orderflow/ of this directory.
+Without --redis-url, --redis-host, --redis-port, REDIS_URL, ORDERFLOW__REDIS__URL or redis.url in a file it starts a \
+redis-server (or valkey-server) of its own: loopback only, append-only file, data in .orderflow/ of this directory. \
 ORDERFLOW_REDIS_SERVER may name the program. Nothing is ever wiped without --demo.
 
-The services (producer-api, notifications-worker, analytics-worker, reaper) are looked for beside this program, then
+The services (producer-api, notifications-worker, analytics-worker, reaper, console) are looked for beside this program, then \
 in PATH. One that ends is reported and not started again. Ctrl-C or SIGTERM stops everything; a second one at once.
 
-Exit codes: 0 stopped when asked to, 1 could not start, 2 wrong usage, 78 wrong configuration, 128 + the signal's
+Exit codes: 0 stopped when asked to, 1 could not start, 2 wrong usage, 78 wrong configuration, 128 + the signal's \
 number stopped at once.")]
 pub(crate) struct Args {
     /// The settings of the Redis guide's demo: stream demo:events:orders, wiped at start; MAXLEN ~ 2000; consumers
@@ -67,11 +68,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS")]
     claim_idle_ms: Option<u64>,
 
+    /// When everything is ready, print where it is as one JSON object instead of the addresses and what to try
+    #[arg(long)]
+    json: bool,
+
     /// Port of the own Redis
     #[arg(long, value_name = "PORT", default_value_t = 16_379, value_parser = clap::value_parser!(u16).range(1..))]
     embedded_redis_port: u16,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -85,7 +90,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let mut running = Running::default();
     let failure = tokio::select! {
-        failure = start_and_watch(&plan, &programs, &mut running) => failure.err(),
+        failure = start_and_watch(&plan, &programs, &mut running, args.json) => failure.err(),
         signal = signals.next() => {
             news(format_args!("orderflow: {signal}: stopping; a second one stops at once"));
             None
@@ -104,7 +109,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Starts everything, tells when it is ready, then reports what ends. Returns only if it could not start.
-async fn start_and_watch(plan: &Plan, programs: &Programs, running: &mut Running) -> anyhow::Result<()> {
+async fn start_and_watch(
+    plan: &Plan,
+    programs: &Programs,
+    running: &mut Running,
+    json: bool,
+) -> anyhow::Result<()> {
     let redis_url = match plan.redis() {
         RedisChoice::Embedded { port } => Some(running.start_redis(*port, plan.settings()).await?),
         RedisChoice::Named(url) => Some(url.clone()),
@@ -114,7 +124,11 @@ async fn start_and_watch(plan: &Plan, programs: &Programs, running: &mut Running
     plan.prepare_stream(&settings).await?;
     running.start_services(plan, programs, redis_url.as_deref())?;
     running.wait_until_ready(&settings).await?;
-    result(announce::text(plan, &settings, running.data_dir()))?;
+    result(if json {
+        announce::json(&settings, running).to_string()
+    } else {
+        announce::text(plan, &settings, running)
+    })?;
     running.report_ends().await;
     Ok(())
 }

@@ -6,9 +6,14 @@ use anyhow::Context as _;
 use service_kit::{
     Settings,
     config::{ConfigArgs, RedisUrl, Secret},
+    ops::dialable,
 };
 
-use super::{Args, service::ServiceSpec, token};
+use super::{
+    Args,
+    service::{CONSOLE, ServiceSpec},
+    token,
+};
 use crate::{
     configuration::{Configuration, with_absolute_file},
     output::news,
@@ -16,13 +21,14 @@ use crate::{
 };
 
 /// The settings of the Redis guide's demo.
-const DEMO: [(&str, &str); 6] = [
+const DEMO: [(&str, &str); 7] = [
     ("stream.key", "demo:events:orders"),
     ("retention.policy", "maxlen"),
     ("retention.maxlen", "2000"),
     ("worker.claim_min_idle", "5000ms"),
     ("worker.claim_auto", "false"),
     ("admin.fault_injection", "true"),
+    ("console.demo", "true"),
 ];
 
 /// Which Redis the services use.
@@ -47,6 +53,8 @@ pub(super) struct Plan {
     own_token: bool,
     /// Settings that come before the user's own `--set`.
     presets: Vec<String>,
+    /// Where the console finds the others, as far as nobody has said it.
+    neighbours: Vec<String>,
     /// The user's flags, those that name Redis left out.
     flags: ConfigArgs,
 }
@@ -75,7 +83,9 @@ impl Plan {
             None => RedisChoice::Configured,
         };
         let wipe = args.demo && !args.no_reset;
-        Ok(Self { settings: configuration.settings, redis, demo: args.demo, wipe, own_token, presets, flags })
+        let neighbours = neighbours(&configuration);
+        let settings = configuration.settings;
+        Ok(Self { settings, redis, demo: args.demo, wipe, own_token, presets, neighbours, flags })
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -124,7 +134,8 @@ impl Plan {
             flag("--config", file.into());
         }
         let names = service.demo_names.filter(|_| self.demo).map(|names| format!("worker.names={names}"));
-        for assignment in self.presets.iter().chain(&names).chain(set) {
+        let neighbours = self.neighbours.iter().filter(|_| service.name == CONSOLE);
+        for assignment in self.presets.iter().chain(&names).chain(neighbours).chain(set) {
             flag("--set", assignment.into());
         }
         for (name, value) in [("--stream", stream), ("--log-format", log_format)] {
@@ -134,6 +145,16 @@ impl Plan {
         }
         argv
     }
+}
+
+fn neighbours(configuration: &Configuration) -> Vec<String> {
+    let settings = &configuration.settings;
+    let urls = [
+        ("console.producer_url", settings.producer.listen),
+        ("console.analytics_url", settings.analytics.listen),
+    ];
+    let unsaid = urls.into_iter().filter(|(key, _)| configuration.is_default(key));
+    unsaid.map(|(key, listen)| format!("{key}=http://{}", dialable(listen))).collect()
 }
 
 fn presets(args: &Args) -> Vec<String> {
@@ -202,11 +223,22 @@ mod tests {
         assert!(demo.wipe && !plan(&["--demo", "--no-reset"]).wipe);
         let common = "--set stream.key=demo:events:orders --set retention.policy=maxlen \
                       --set retention.maxlen=2000 --set worker.claim_min_idle=5000ms --set worker.claim_auto=false \
-                      --set admin.fault_injection=true";
+                      --set admin.fault_injection=true --set console.demo=true";
         assert_eq!(argv(&demo, "reaper"), common);
         let names = "--set worker.names=worker-a,worker-b";
         assert_eq!(argv(&demo, "notifications-worker"), format!("{common} {names}"));
         assert_eq!(argv(&demo, "analytics-worker"), format!("{common} --set worker.names=worker-c"));
+    }
+
+    #[test]
+    fn the_console_is_told_where_the_others_are_unless_it_was_told() {
+        let urls = "--set console.producer_url=http://127.0.0.1:8080 --set console.analytics_url=http://127.0.0.1:8081";
+        assert_eq!(argv(&plan(&[]), "console"), urls);
+        let moved =
+            plan(&["--set", "producer.listen=0.0.0.0:90", "--set", "console.analytics_url=http://h/"]);
+        let told = argv(&moved, "console");
+        assert!(told.starts_with("--set console.producer_url=http://127.0.0.1:90 "), "{told}");
+        assert_eq!(told.matches("analytics_url").count(), 1, "{told}");
     }
 
     #[test]

@@ -58,7 +58,8 @@ impl RedisServer {
         let child = tokio::process::Command::from(command)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
-        let (pid, by_hand) = (child.id().unwrap_or_default(), command_line::render(&program, &argv, None));
+        let (pid, by_hand) =
+            (child.id().unwrap_or_default(), command_line::render(&program, &argv, None, None));
         news(format_args!("orderflow: started redis (process {pid}): {by_hand}"));
         Ok(Self { child, port, dir, ended: false })
     }
@@ -104,6 +105,7 @@ impl RedisServer {
             redis_pid: self.child.id().unwrap_or_default(),
             stream: settings.stream.key,
             producer: settings.producer.listen,
+            analytics: Some(settings.analytics.listen),
             admin_token: settings.admin.token.expose().to_owned(),
         };
         record

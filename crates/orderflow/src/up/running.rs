@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use service_kit::{Settings, config::LogFormat};
 use tokio::time::{sleep, timeout};
@@ -19,8 +20,9 @@ use super::{
     programs::Programs,
     readiness::Prober,
     redis_server::RedisServer,
-    service::{SERVICES, Service},
+    service::{SERVICES, Service, ServiceSpec},
     signals::{Signals, Stop},
+    token_file::TokenFile,
 };
 use crate::output::news;
 
@@ -39,6 +41,8 @@ const STILL_WAITING: Duration = Duration::from_secs(10);
 pub(super) struct Running {
     redis: Option<RedisServer>,
     services: Vec<Service>,
+    /// Of the run's own admin token, for as long as the services may need it.
+    token_file: Option<TokenFile>,
 }
 
 /// The end of a process.
@@ -56,6 +60,16 @@ impl Running {
         Ok(redis.url())
     }
 
+    /// The services, each with its process ID.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&ServiceSpec, Option<u32>)> {
+        self.services.iter().map(|service| (&service.spec, service.pid()))
+    }
+
+    /// Where the run's own admin token can be read.
+    pub(super) fn token_file(&self) -> Option<&Path> {
+        self.token_file.as_ref().map(TokenFile::path)
+    }
+
     /// The data directory, if there is an embedded Redis.
     pub(super) fn data_dir(&self) -> Option<&Path> {
         self.redis.as_ref().map(|redis| redis.dir.path())
@@ -67,6 +81,11 @@ impl Running {
         programs: &Programs,
         redis_url: Option<&str>,
     ) -> anyhow::Result<()> {
+        if let Some(token) = plan.own_token() {
+            let file = TokenFile::write(self.data_dir(), token).context("cannot write the admin token")?;
+            self.token_file = Some(file);
+        }
+        let token_file = self.token_file.as_ref().map(TokenFile::path);
         let width = SERVICES.iter().map(|spec| spec.name.len()).max().unwrap_or_default();
         for (index, (spec, program)) in SERVICES.into_iter().zip(programs.iter()).enumerate() {
             // A line of JSON names its service itself and must stay JSON.
@@ -76,9 +95,9 @@ impl Running {
                 LogLines::named(spec.name, width, index)
             };
             let argv = plan.argv(&spec);
-            let service = Service::start(spec, program, &argv, redis_url, plan.own_token(), &lines)?;
+            let service = Service::start(spec, program, &argv, redis_url, token_file, &lines)?;
             let pid = service.pid().unwrap_or_default();
-            let by_hand = command_line::render(program, &argv, redis_url);
+            let by_hand = command_line::render(program, &argv, redis_url, token_file);
             news(format_args!("orderflow: started {} (process {pid}): {by_hand}", spec.name));
             self.services.push(service);
         }

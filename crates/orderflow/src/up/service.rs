@@ -19,7 +19,7 @@ use nix::{
 use service_kit::Settings;
 use tokio::{process::Child, task::JoinHandle, time::timeout};
 
-use super::log::LogLines;
+use super::{command_line::TOKEN_FILE_VARIABLE, log::LogLines};
 
 /// How long the last lines of a process that ended may take to be read.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -44,8 +44,11 @@ pub(super) struct ServiceSpec {
     pub(super) demo_names: Option<&'static str>,
 }
 
+/// The service that asks others, and has to be told where they are.
+pub(super) const CONSOLE: &str = "console";
+
 /// Everything that `orderflow up` runs beside Redis.
-pub(super) const SERVICES: [ServiceSpec; 4] = [
+pub(super) const SERVICES: [ServiceSpec; 5] = [
     ServiceSpec {
         name: "producer-api",
         api: Some(Listen { key: "producer.listen", addr: |settings| settings.producer.listen }),
@@ -70,6 +73,12 @@ pub(super) const SERVICES: [ServiceSpec; 4] = [
         ops: Listen { key: "reaper.ops_listen", addr: |settings| settings.reaper.ops_listen },
         demo_names: None,
     },
+    ServiceSpec {
+        name: CONSOLE,
+        api: Some(Listen { key: "console.listen", addr: |settings| settings.console.listen }),
+        ops: Listen { key: "console.ops_listen", addr: |settings| settings.console.ops_listen },
+        demo_names: None,
+    },
 ];
 
 /// A service as a child process.
@@ -82,13 +91,14 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Starts it with the environment of this process, and with `redis_url` and the admin token unless they are `None`.
+    /// Starts it with the environment of this process, and with `redis_url` and the file of the admin token unless they
+    /// are `None`.
     pub(super) fn start(
         spec: ServiceSpec,
         program: &Path,
         argv: &[OsString],
         redis_url: Option<&str>,
-        token: Option<&str>,
+        token_file: Option<&Path>,
         lines: &LogLines,
     ) -> anyhow::Result<Self> {
         let mut command = std::process::Command::new(program);
@@ -97,8 +107,9 @@ impl Service {
             // The two variables exclude each other.
             command.env("ORDERFLOW__REDIS__URL", url).env_remove("ORDERFLOW__REDIS__URL__FILE");
         }
-        if let Some(token) = token {
-            command.env("ORDERFLOW__ADMIN__TOKEN", token).env_remove("ORDERFLOW__ADMIN__TOKEN__FILE");
+        if let Some(file) = token_file {
+            // A file rather than the token: the line that starts the service by hand is the same, and no secret.
+            command.env(TOKEN_FILE_VARIABLE, file).env_remove("ORDERFLOW__ADMIN__TOKEN");
         }
         // Of its own, so that Ctrl-C in the terminal reaches it once, from us, and before Redis.
         command.process_group(0);

@@ -141,7 +141,7 @@ async fn what_is_missing_or_left_lying_is_told_group_by_group() {
     cmd(&server, &["XADD", &stream.stream.key().dead_letters("notifications"), "*", "_dl_id", "1-0"]).await;
     let (found, _) = findings(&stream, &[]);
     assert!(bad(&found, "pending")[2].contains("idle for 1h with consumer dead"), "{found:#?}");
-    assert!(bad(&found, "consumers")[2].contains("dead hold 1 entries of notifications"), "{found:#?}");
+    assert!(bad(&found, "consumers")[2].contains("dead hold 1 entry of notifications"), "{found:#?}");
     assert!(bad(&found, "dead letters")[2].contains("notifications has 1"));
 }
 

@@ -1,114 +1,93 @@
-//! What --help and wrong usage say.
+//! What --help and wrong usage say, and what is made of the definition of the command line.
 
-use crate::common::orderflow;
+use std::fs;
+
+use crate::common::{BINARY, Ended, command, orderflow, temp_dir};
+
+/// The help of a subcommand, and of those below it.
+fn helps(subcommand: &[&str], found: &mut Vec<(String, String)>) {
+    let dir = temp_dir();
+    let mut help = command(BINARY, dir.path());
+    let help = Ended::of(help.env("COLUMNS", "80").args(subcommand).arg("--help")).success();
+    let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+    let names = listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then_some(name)
+    });
+    for name in names {
+        helps(&[subcommand, &[name]].concat(), found);
+    }
+    found.push((subcommand.join("-"), help));
+}
 
 #[test]
-fn help_lists_every_subcommand_and_the_exit_codes() {
-    let help = orderflow(&["--help"]).success();
-    for line in [
-        "  up ",
-        "  produce ",
-        "  tail ",
-        "  groups ",
-        "  pending ",
-        "  doctor ",
-        "  dlq ",
-        "  analytics ",
-        "Exit codes: 0 done, 1 failed",
-    ] {
-        assert!(help.contains(line), "{line:?} in:\n{help}");
+fn every_help_is_as_it_was_read_last() {
+    let mut found = Vec::new();
+    helps(&[], &mut found);
+    assert_eq!(found.len(), 23, "each subcommand has a snapshot");
+    for (subcommand, help) in found {
+        assert!(help.contains("Exit codes:"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        insta::assert_snapshot!(format!("help-{subcommand}"), help);
     }
 }
 
 #[test]
-fn each_help_names_its_flags() {
-    let filters: &[&str] =
-        &["--type", "--order-id", "--reason", "--entry", "--since", "--until", "older-than"];
-    let expected: [(&str, &[&str]); 15] = [
-        (
-            "up",
-            &[
-                "--demo",
-                "--no-reset",
-                "--redis-url <URL>",
-                "--redis-host <HOST>",
-                "--redis-port <PORT>",
-                "--stream-key <KEY>",
-                "--maxlen <N>",
-                "--claim-idle-ms <MS>",
-                "--embedded-redis-port <PORT>",
-                "--config <FILE>",
-                "--set <SECTION.KEY=VALUE>",
-                "Nothing is ever wiped without --demo",
-                "ORDERFLOW_REDIS_SERVER",
-            ],
-        ),
-        (
-            "produce",
-            &["--type", "--order-id", "--customer", "--amount", "--field", "--ts-ms", "--file", "--random"],
-        ),
-        ("produce", &["--keep-going", "--url", "--retry-for", "  4   some events may or may not have been"]),
-        ("doctor", &["--json", "--strict", "  0   nothing is wrong", "  1   a problem"]),
-        ("tail", &["--from <ID|start>", "--json"]),
-        ("dlq", &["  ls ", "  show ", "  redrive ", "  purge "]),
-        (
-            "dlq ls",
-            &["[GROUP]", "--oldest-first", "--from", "--count", "--scan", "--json", "Exit codes: 0 done"],
-        ),
-        ("dlq ls", filters),
-        ("dlq show", &["<GROUP>", "<ID>", "--json", "Exit codes: 0 done"]),
-        (
-            "dlq redrive",
-            &["[IDS]", "--all", "--rate", "--dry-run", "--json", "  3    some could not be sent back"],
-        ),
-        ("dlq redrive", filters),
-        (
-            "dlq purge",
-            &["[IDS]", "--all", "--rate", "--dry-run", "--yes", "  3    some of the IDs were not there"],
-        ),
-        ("dlq purge", filters),
-        ("analytics", &["summary", "rebuild"]),
-        ("pending", &["<GROUP>", "--consumer", "--min-idle", "--count", "[default: 50]", "--json"]),
-    ];
-    for (subcommand, words) in expected {
-        let help =
-            orderflow(&[&subcommand.split(' ').collect::<Vec<_>>()[..], &["--help"]].concat()).success();
-        for word in words {
-            assert!(help.contains(word), "{word:?} in:\n{help}");
+fn every_shell_completes_the_subcommands_and_their_flags() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = orderflow(&["completions", shell]).success();
+        for word in ["handover", "claim-idle-ms", "accept-loss", "redrive"] {
+            assert!(script.contains(word), "{word} for {shell}");
         }
     }
 }
 
 #[test]
-fn the_help_of_a_rebuild_says_what_it_does_and_how_it_ends() {
-    let help = orderflow(&["analytics", "rebuild", "--help"]).success();
-    for word in
-        ["--accept-loss", "--abort", "--json", "stopping the command does not stop", "  3   refused: events"]
-    {
-        assert!(help.contains(word), "{word:?} in:\n{help}");
+fn there_is_a_manual_page_for_every_subcommand() {
+    let dir = temp_dir();
+    let man = dir.path().join("man");
+    let wrote = orderflow(&["man", "--dir", man.to_str().unwrap()]).success();
+    assert!(wrote.starts_with("wrote 23 pages to "), "{wrote}");
+    let page = fs::read_to_string(man.join("orderflow-dlq-purge.1")).unwrap();
+    for line in [".TH orderflow-dlq-purge 1", ".SH NOTES", "Exit codes:", "\\fB\\-\\-dry\\-run\\fR"] {
+        assert!(page.contains(line), "{line:?} in:\n{page}");
     }
+    let top = orderflow(&["man"]).success();
+    assert_eq!(top, fs::read_to_string(man.join("orderflow.1")).unwrap());
+    let stderr = orderflow(&["man", "--dir", "/dev/null/man"]).failure(1);
+    assert!(stderr.contains("cannot make /dev/null/man"), "{stderr}");
 }
 
 #[test]
 fn wrong_usage_is_exit_2() {
-    let wrong: [&[&str]; 18] = [
+    let wrong: [&[&str]; 28] = [
         &[],
         &["nonsense"],
         &["produce"],
         &["produce", "--type", "order.paid"],
         &["produce", "--random", "1", "--file", "x"],
-        &["tail", "--from", "yesterday"],
+        &["tail", "--from", "soon"],
         &["pending"],
         &["pending", "g", "--min-idle", "5"],
         &["up", "--no-reset"],
         &["dlq"],
         &["dlq", "show", "g"],
         &["dlq", "ls", "g", "--reason", "boredom"],
-        &["dlq", "ls", "g", "--since", "yesterday"],
+        &["dlq", "ls", "g", "--since", "soon"],
         &["dlq", "redrive", "g"],
         &["dlq", "redrive", "g", "5-1", "--all"],
         &["dlq", "purge", "g", "--all", "--reason", "poison"],
         &["analytics"],
+        &["replay", "--from", "2", "--to", "1"],
+        &["replay", "--force"],
+        &["replay", "--count", "0"],
+        &["import"],
+        &["trim"],
+        &["trim", "--maxlen", "5", "--min-id", "5-1"],
+        &["trim", "--min-id", "x"],
+        &["completions"],
+        &["completions", "tcsh"],
+        &["tail", "--count", "0"],
         &["analytics", "rebuild", "--abort", "--accept-loss"],
     ];
     for args in wrong {

@@ -18,14 +18,17 @@ use testkit::free_port;
 
 use crate::common::{BINARY, command, example, temp_dir};
 
-pub(crate) const SERVICES: [&str; 4] = ["producer-api", "notifications-worker", "analytics-worker", "reaper"];
-const LISTENS: [&str; 6] = [
+pub(crate) const SERVICES: [&str; 5] =
+    ["producer-api", "notifications-worker", "analytics-worker", "reaper", "console"];
+const LISTENS: [&str; 8] = [
     "PRODUCER__LISTEN",
     "PRODUCER__OPS_LISTEN",
     "NOTIFICATIONS__OPS_LISTEN",
     "ANALYTICS__LISTEN",
     "ANALYTICS__OPS_LISTEN",
     "REAPER__OPS_LISTEN",
+    "CONSOLE__LISTEN",
+    "CONSOLE__OPS_LISTEN",
 ];
 /// An installation of `orderflow` with stand-ins beside it, and a directory to run it in.
 pub(crate) struct Installation {
@@ -53,11 +56,22 @@ impl Installation {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = command(self.dir.path().join("bin/orderflow"), &self.work());
+        let mut command = self.with_ports(command(self.dir.path().join("bin/orderflow"), &self.work()));
+        command.args(args);
+        command
+    }
+
+    /// A line that somebody types into a shell.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut shell = self.with_ports(command("sh", &self.work()));
+        shell.args(["-c", &format!("exec env {line}")]);
+        shell
+    }
+
+    fn with_ports(&self, mut command: Command) -> Command {
         for (name, port) in LISTENS.iter().zip(&self.ports) {
             command.env(format!("ORDERFLOW__{name}"), format!("127.0.0.1:{port}"));
         }
-        command.args(args);
         command
     }
 

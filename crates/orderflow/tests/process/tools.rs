@@ -95,7 +95,7 @@ async fn a_group_that_does_not_exist_is_told_with_those_that_do() {
 fn without_redis_every_tool_says_where_it_looked_and_what_to_do() {
     let url = format!("redis://:s3cret@127.0.0.1:{}/", free_port());
     let address = url.rsplit('@').next().unwrap().trim_end_matches('/');
-    let tools: [&[&str]; 8] = [
+    let tools: [&[&str]; 16] = [
         &["dlq", "ls"],
         &["dlq", "ls", "g"],
         &["dlq", "redrive", "g", "--all"],
@@ -104,6 +104,14 @@ fn without_redis_every_tool_says_where_it_looked_and_what_to_do() {
         &["pending", "g"],
         &["tail"],
         &["tail", "--from", "start"],
+        &["replay"],
+        &["replay", "--output", "file"],
+        &["import", "file", "--yes"],
+        &["trim", "--maxlen", "5"],
+        &["consumers"],
+        &["claim", "g", "a"],
+        &["handover", "g", "a", "b"],
+        &["analytics", "rebuild"],
     ];
     for tool in tools {
         let stderr = orderflow(&[tool, &["--redis-url", &url]].concat()).failure(1);
@@ -155,7 +163,10 @@ async fn handover_moves_what_a_dead_consumer_left_to_a_live_one() {
     assert!(said.starts_with("1 entries of worker-a are worker-b's now"), "{said}");
     let rows = stream.stream.pending("notifications", &PendingFilter::default()).await.unwrap();
     assert!(rows.iter().all(|row| row.consumer == "worker-b" && row.deliveries == 1), "{rows:?}");
+    let stderr = hand_over(&["worker-b", "worker-x"]).failure(1);
+    assert!(stderr.contains("worker-x; alive: worker-b"), "{stderr}");
     // A live one's entries are its own process's to give.
+    let _other = alive(&stream, "worker-a", "").await;
     let stderr = hand_over(&["worker-b", "worker-a"]).failure(1);
     assert!(stderr.contains("does not say where it can be reached"), "{stderr}");
 }
@@ -251,6 +262,25 @@ async fn tail_shows_history_then_what_comes_and_ends_on_sigterm() {
     let mut rest = String::new();
     tail.lines.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");
+}
+
+#[tokio::test]
+async fn tail_shows_what_fits_and_ends_after_so_many() {
+    let server = RedisServer::start().await;
+    let stream = TestStream::new(&server);
+    for customer in ["alice", "bob", "alice", "alice"] {
+        stream.append(customer).await;
+    }
+    let tail = |args: &[&str]| {
+        let printed = orderflow(&stream.args(&[&["tail", "--count", "2"], args].concat())).success();
+        printed.lines().map(|line| line.split("  ").last().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(tail(&["--from", "1m ago"]), ["customer=alice", "customer=bob"]);
+    assert_eq!(tail(&["--from", "start", "--customer", "alice"]), ["customer=alice"; 2]);
+    assert_eq!(
+        tail(&["--from", "yesterday", "--contains", "lic", "--type", "order.paid"]),
+        ["customer=alice"; 2]
+    );
 }
 
 #[tokio::test]

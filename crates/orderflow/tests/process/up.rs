@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
 use testkit::{RedisServer, eventually, free_port};
 
 use crate::{
@@ -26,12 +27,13 @@ const SHORT_GRACE: [&str; 8] = [
 async fn it_brings_its_own_redis_keeps_the_data_and_stops_in_order() {
     let installation = Installation::new();
     let mut up = Up::started(installation.up(&[]));
-    for (name, port) in ["producer API", "metrics", "", "analytics API"].iter().zip(&installation.ports) {
+    let shown = ["producer API", "metrics", "", "analytics API", "", "", "console"];
+    for (name, port) in shown.iter().zip(&installation.ports) {
         up.line(&[name, &format!("http://127.0.0.1:{port}/")]);
     }
     up.line(&["curl -s http://127.0.0.1:", "/v1/events -H"]);
     up.line(&["curl -s http://127.0.0.1:", "/v1/analytics/summary"]);
-    up.line(&["levers ", "/admin/worker", "admin_token in ", ".orderflow/up.json"]);
+    up.line(&["levers ", "/admin/worker", "token in ", ".orderflow/admin-token"]);
     let url = installation.redis_url();
     up.line(&["Redis ", &url, ".orderflow"]);
     for service in SERVICES {
@@ -46,11 +48,23 @@ async fn it_brings_its_own_redis_keeps_the_data_and_stops_in_order() {
     let groups = Ended::of(&mut installation.command(&["groups"])).success();
     assert!(groups.contains("mine "), "{groups}");
 
+    let analytics = format!("127.0.0.1:{}", installation.ports[3]);
+    let mut summary = installation.command(&["analytics", "summary"]);
+    let stderr = Ended::of(summary.env_remove("ORDERFLOW__ANALYTICS__LISTEN")).failure(1);
+    assert!(
+        stderr.contains(&format!("http://{analytics}/v1/analytics/summary")),
+        "nobody plays it: {stderr}"
+    );
+
     up.ctrl_c();
     let (code, said) = up.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("orderflow: SIGINT: stopping"), "{said}");
-    assert_eq!(said.matches("signal=\"SIGTERM\"").count(), 4, "each is told once, by us: {said}");
+    assert_eq!(
+        said.matches("signal=\"SIGTERM\"").count(),
+        SERVICES.len(),
+        "each is told once, by us: {said}"
+    );
     assert_eq!(said.matches("stopping at once").count(), 0, "{said}");
     assert!(!installation.redis_runs() && !installation.services_run());
     let log = fs::read_to_string(installation.work().join(".orderflow/redis.log")).unwrap();
@@ -89,6 +103,24 @@ async fn the_demo_wipes_its_stream_and_nothing_else_unless_told_not_to() {
 }
 
 #[test]
+fn scripts_are_told_as_json_when_it_is_ready() {
+    let installation = Installation::new();
+    let mut up = Up::start(installation.up(&["--json"]));
+    let told: Value = serde_json::from_str(&up.wait_for("{\"admin_token_file\":")).unwrap();
+    let names: Vec<_> = told["services"].as_array().unwrap().iter().map(|service| &service["name"]).collect();
+    assert_eq!(names, SERVICES);
+    let producer = &told["services"][0];
+    assert_eq!(producer["url"], format!("http://127.0.0.1:{}", installation.ports[0]));
+    assert_eq!(producer["ops_url"], format!("http://127.0.0.1:{}", installation.ports[1]));
+    assert_eq!(producer["pid"], up.service_pid("producer-api").as_raw());
+    assert_eq!(
+        (&told["redis_url"], &told["stream"]),
+        (&installation.redis_url().into(), &"events:orders".into())
+    );
+    assert!(fs::exists(told["admin_token_file"].as_str().unwrap()).unwrap());
+}
+
+#[test]
 fn a_service_that_fails_at_start_stops_everything() {
     let installation = Installation::new();
     let mut command = installation.up(&[]);
@@ -113,6 +145,37 @@ fn a_service_that_dies_is_reported_and_the_others_go_on() {
     kill(up.pid(), Signal::SIGTERM).unwrap();
     let (code, said) = up.end();
     assert_eq!((code, said.matches("started reaper").count()), (Some(0), 1), "{said}");
+}
+
+/// The token that a service says it was told.
+fn token(line: &str) -> &str {
+    line.split("token=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap()
+}
+
+#[tokio::test]
+async fn a_service_started_by_hand_has_its_levers_and_no_secret_in_its_line() {
+    let server = RedisServer::start().await;
+    let port = server.port().to_string();
+    for flags in [&[][..], &["--redis-port", &port]] {
+        let installation = Installation::new();
+        let mut up = Up::started(installation.up(flags));
+        let told = token(up.line(&["reaper ", "told"])).to_owned();
+        assert_eq!(told.len(), 32);
+        let by_hand = up.line(&["started reaper"]).split("): ").nth(1).unwrap().trim().to_owned();
+        assert!(by_hand.contains("ORDERFLOW__ADMIN__TOKEN__FILE=") && !by_hand.contains(&told), "{by_hand}");
+        kill(up.service_pid("reaper"), Signal::SIGTERM).unwrap();
+        up.wait_for("reaper has ended");
+        let mut again = Up::start(installation.shell(&by_hand));
+        assert_eq!(token(&again.wait_for("told")), told);
+        kill(again.pid(), Signal::SIGTERM).unwrap();
+        assert_eq!(again.end().0, Some(0));
+        let file =
+            by_hand.split("TOKEN__FILE=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+        assert!(fs::exists(&file).unwrap(), "{file}");
+        up.ctrl_c();
+        up.end();
+        assert!(!fs::exists(&file).unwrap(), "it goes with the run: {file}");
+    }
 }
 
 #[test]
@@ -151,7 +214,7 @@ async fn a_directory_and_its_ports_serve_one_at_a_time() {
     let up = Up::started(first.up(&[]));
     let stderr = Ended::of(&mut first.up(&[])).failure(1);
     assert!(stderr.contains("nothing was started"), "{stderr}");
-    assert_eq!(stderr.matches("address already in use; set ").count(), 4, "{stderr}");
+    assert_eq!(stderr.matches("address already in use; set ").count(), SERVICES.len(), "{stderr}");
     assert!(stderr.contains("producer-api: cannot listen on 127.0.0.1:"), "{stderr}");
 
     // Other ports, but the same directory.

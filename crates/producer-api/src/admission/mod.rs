@@ -71,10 +71,13 @@ struct Known {
     holder: Option<Holder>,
 }
 
-/// The group that keeps retention from making room.
+/// Who keeps retention from making room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
-    pub(crate) group: String,
+    /// A group, or the hold of a rebuild.
+    pub(crate) name: String,
+    /// The group whose projection is being rebuilt, if it is a rebuild.
+    pub(crate) rebuilds: Option<String>,
     /// Whether the oldest entry that it needs is old enough to go otherwise.
     pub(crate) alone: bool,
 }

@@ -56,7 +56,7 @@ fn is_away(error: &Error) -> bool {
     )
 }
 
-/// The group that is furthest behind of those that retention waits for.
+/// Who is furthest behind of those that retention waits for.
 async fn find_holder(stream: &EventStream, retention: &Retention) -> Result<Option<Holder>, Error> {
     if retention.policy != RetentionPolicy::Guarded {
         return Ok(None);
@@ -71,8 +71,12 @@ async fn find_holder(stream: &EventStream, retention: &Retention) -> Result<Opti
             required: retention.groups.clone(),
             stale_after: retention.stale_group_after,
         };
-        if let Some(group) = stream.retention_outlook(&rule, &registered).await?.held_by {
-            return Ok(Some(Holder { group, alone }));
+        let outlook = stream.retention_outlook(&rule, &registered).await?;
+        if let Some(name) = outlook.held_by {
+            let is_group =
+                rule.required.contains(&name) || outlook.groups.iter().any(|group| group.name == name);
+            let rebuilds = name.strip_prefix("rebuild:").filter(|_| !is_group).map(ToOwned::to_owned);
+            return Ok(Some(Holder { name, rebuilds, alone }));
         }
     }
     Ok(None)

@@ -23,8 +23,24 @@ use crate::{
     metrics::{EventOutcome, Metrics},
 };
 
-/// Failures of the same kind are logged this often while they last.
+/// Failures of the same kind are logged this often while they last, whatever fails in between.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// When each cause was logged last, by any writer; there are few.
+#[derive(Debug, Default)]
+struct Logged(Vec<(Cause, Instant)>);
+
+impl Logged {
+    /// Whether a failure at this moment is to be logged; if so, it counts as logged.
+    fn is_due(&mut self, cause: Cause, now: Instant) -> bool {
+        match self.0.iter_mut().find(|(logged, _)| *logged == cause) {
+            Some((_, at)) if now.saturating_duration_since(*at) < LOG_INTERVAL => return false,
+            Some((_, at)) => *at = now,
+            None => self.0.push((cause, now)),
+        }
+        true
+    }
+}
 
 /// The running writers, one for each pipeline that may be in flight.
 #[derive(Debug)]
@@ -41,7 +57,7 @@ impl Writers {
         admission: &Admission,
         metrics: &Metrics,
     ) -> Self {
-        let last_logged = Arc::new(Mutex::new(None));
+        let logged = Arc::default();
         let mut tasks = JoinSet::new();
         for _ in 0..count {
             let writer = Writer {
@@ -49,7 +65,7 @@ impl Writers {
                 sink: sink.clone(),
                 admission: admission.clone(),
                 metrics: metrics.clone(),
-                last_logged: Arc::clone(&last_logged),
+                logged: Arc::clone(&logged),
             };
             tasks.spawn(writer.run());
         }
@@ -90,8 +106,7 @@ struct Writer<S> {
     sink: S,
     admission: Admission,
     metrics: Metrics,
-    /// The failure that was logged last, by any writer.
-    last_logged: Arc<Mutex<Option<(Cause, Instant)>>>,
+    logged: Arc<Mutex<Logged>>,
 }
 
 impl<S: Sink> Writer<S> {
@@ -156,12 +171,12 @@ impl<S: Sink> Writer<S> {
         if let Cause::Redis(kind) = first.cause {
             self.metrics.redis_error(kind);
         }
-        let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if last_logged.is_some_and(|(cause, at)| cause == first.cause && at.elapsed() < LOG_INTERVAL) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = logged.is_due(first.cause, Instant::now());
+        drop(logged);
+        if !due {
             return;
         }
-        *last_logged = Some((first.cause, Instant::now()));
-        drop(last_logged);
         let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
         tracing::warn!(
             error = error.unwrap_or("no answer for some of the events"),
@@ -170,5 +185,21 @@ impl<S: Sink> Writer<S> {
             of = outcomes.len(),
             "events could not be appended"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_logged_now_and_then_even_if_causes_take_turns() {
+        let (mut logged, start) = (Logged::default(), Instant::now());
+        let causes = [Cause::Redis(ErrorKind::Connection), Cause::Redis(ErrorKind::Timeout)];
+        let lines = (0..200).filter(|n| {
+            let now = start + Duration::from_millis(100) * *n;
+            logged.is_due(causes[*n as usize % 2], now)
+        });
+        assert_eq!(lines.count(), 4, "two in twenty seconds for each of two");
     }
 }

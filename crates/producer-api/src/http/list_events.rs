@@ -23,6 +23,8 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries asked for at first. As long as they turn out small, each further read asks for more.
 const FIRST_READ: usize = 10;
 const READ_GROWTH: usize = 4;
+/// Entries asked for at most: small ones say nothing about those that come after them, of up to a megabyte each.
+const READ_MAX: usize = 64;
 
 #[derive(Serialize)]
 struct PageJson {
@@ -62,7 +64,7 @@ async fn read(stream: &EventStream, query: PageQuery) -> Result<Page, Error> {
         bytes += page.entries.iter().map(size).sum::<usize>();
         entries.append(&mut page.entries);
         next = page.next;
-        step *= READ_GROWTH;
+        step = (step * READ_GROWTH).min(READ_MAX);
     }
     Ok(Page { entries, next })
 }

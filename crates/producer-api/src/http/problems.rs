@@ -10,7 +10,7 @@ use service_kit::Problem;
 use stream_core::{Error, ErrorKind};
 
 use crate::{
-    admission::{Admission, Cap},
+    admission::{Admission, Cap, Holder},
     group_commit::{Cause, Failure, Stored},
 };
 
@@ -122,12 +122,14 @@ fn at_cap(cap: Cap, admission: &Admission) -> Problem {
         ),
     };
     let why = match &report.holder {
-        Some(holder) if holder.alone => {
-            format!("group {:?} holds retention back: it has not acked the oldest entries", holder.group)
+        Some(Holder { alone: true, rebuilds: Some(group), .. }) => {
+            format!("the rebuild of group {group:?} holds retention back: it has not read the oldest entries")
         }
-        Some(holder) => format!(
-            "group {:?} is furthest behind, but entries younger than retention.age would stay all the same",
-            holder.group
+        Some(Holder { alone: true, name, .. }) => {
+            format!("group {name:?} holds retention back: it has not acked the oldest entries")
+        }
+        Some(Holder { name, .. }) => format!(
+            "{name:?} is furthest behind, but entries younger than retention.age would stay all the same"
         ),
         None => {
             "no group is known to hold retention back; entries younger than retention.age stay".to_owned()
@@ -140,7 +142,7 @@ fn at_cap(cap: Cap, admission: &Admission) -> Problem {
         .with("limit", limit)
         .retry_after(LATER);
     match report.holder {
-        Some(holder) => problem.with("held_by", holder.group),
+        Some(holder) => problem.with("held_by", holder.name),
         None => problem,
     }
 }

@@ -119,3 +119,19 @@ async fn a_wrong_query_names_every_mistake() {
         .collect();
     assert_eq!(named, ["limit", "order", "start", "count"]);
 }
+
+#[tokio::test]
+async fn small_entries_before_large_ones_do_not_make_the_page_large() {
+    let api = Api::start().await;
+    let script = "for _ = 1, 210 do redis.call('XADD', KEYS[1], '*', 'n', '') end \
+                  local large = string.rep('x', 102400) \
+                  for _ = 1, 150 do redis.call('XADD', KEYS[1], '*', 'n', large) end";
+    let mut append = redis::cmd("EVAL");
+    append.arg(script).arg(1).arg(&api.stream);
+    let () = append.query_async(&mut api.connection().await).await.unwrap();
+    let page = api.get("/v1/events?count=1000").await.body;
+    let events = page["events"].as_array().unwrap().len();
+    // 4 MiB, and what one read of 64 may bring beyond.
+    assert!((210..=210 + 41 + 64).contains(&events), "{events}");
+    assert!(page["next"].is_string());
+}

@@ -86,6 +86,27 @@ async fn what_only_age_keeps_is_not_laid_to_a_group() {
 }
 
 #[tokio::test]
+async fn a_rebuild_that_holds_retention_back_is_called_one() {
+    let settings =
+        [("retention.hard_cap_entries", "10"), ("retention.groups", "g"), ("retention.age", "1ms")];
+    let api = with(&settings).await;
+    let () = api.redis(&format!("XGROUP CREATE {} g 0 MKSTREAM", api.stream)).await;
+    assert_eq!(api.post(&batch("o", 10)).await.status, 201);
+    let () = api.redis(&format!("XGROUP SETID {} g $", api.stream)).await;
+    let mut hold = redis::cmd("HSET");
+    hold.arg(format!("{{{}}}:retention:holds", api.stream)).arg("rebuild:g").arg("0-0 9999999999999");
+    let _: i64 = hold.query_async(&mut api.connection().await).await.unwrap();
+    // At a look within the first millisecond the entries are too young to be held by anybody.
+    eventually(HANG, "429 says that it is a rebuild", async || {
+        let answer = refused(&api, Some("rebuild:g")).await;
+        let detail = answer.body["detail"].as_str().unwrap_or_default();
+        let told = detail.contains("the rebuild of group \"g\" holds retention back");
+        if told { Ok(()) } else { Err(detail.to_owned()) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_batch_that_meets_the_cap_is_207_with_429_for_the_rest() {
     let api = with(&[("retention.hard_cap_entries", "100"), ("producer.batch_max", "50")]).await;
     let answer = api.post(&batch("o", 300)).await;

@@ -121,6 +121,38 @@ async fn losses_by_length_are_counted_whoever_trims() {
 }
 
 #[tokio::test]
+async fn what_the_first_round_of_a_reaper_costs_a_group_is_logged() {
+    let bench = Bench::start().await;
+    bench.append_old(1_000).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} {GROUP} 0")).await;
+    // Before it, an earlier one has counted and said so many.
+    bench.cmd::<i64>(&format!("HSET {{{STREAM}}}:retention:lost {GROUP} 70")).await;
+    let reaper = bench.reaper(&[("ORDERFLOW__RETENTION__POLICY", "age")]);
+    reaper.shows(&series("stream_group_entries_lost_total", GROUP), |value| value == Some(1_070.0)).await;
+    let said = ["entries were removed before this group read them", GROUP, "lost=1000", "total=1070"];
+    assert_eq!(reaper.logged(&said), 1, "{}", reaper.log());
+}
+
+#[tokio::test]
+async fn a_rebuild_that_holds_retention_back_is_called_one() {
+    let bench = Bench::start().await;
+    bench.append_old(1_000).await;
+    bench.cmd::<()>(&format!("XGROUP CREATE {STREAM} {GROUP} 1000-1")).await;
+    let hold = format!("HSET {{{STREAM}}}:retention:holds rebuild:{GROUP} *");
+    let hold: Vec<&str> =
+        hold.split(' ').map(|word| if word == "*" { "1-1 9999999999999" } else { word }).collect();
+    bench.words::<i64, _>(&hold).await;
+    let reaper = bench.reaper(&[("ORDERFLOW__RETENTION__GROUPS", GROUP)]);
+    reaper.shows("stream_retention_held", |value| value == Some(1.0)).await;
+    eventually(SOON, "it is logged", async || {
+        let told = ["a rebuild needs entries older than retention.age", "rebuild:notifications"];
+        (reaper.logged(&told) == 1).then_some(()).ok_or(reaper.log())
+    })
+    .await;
+    assert_eq!(reaper.logged(&["one of retention.groups"]), 0, "{}", reaper.log());
+}
+
+#[tokio::test]
 async fn by_age_the_time_until_a_loss_is_shown_before_it() {
     let bench = Bench::start().await;
     bench.cmd::<String>(&format!("XADD {STREAM} * n 1")).await;

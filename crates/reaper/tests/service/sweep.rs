@@ -1,6 +1,8 @@
 //! Sweeps reach every row, however long the pending list.
 
-use crate::support::{Bench, GROUP, STREAM};
+use testkit::eventually;
+
+use crate::support::{Bench, GROUP, SOON, STREAM};
 
 #[tokio::test]
 async fn an_exhausted_entry_behind_a_hundred_thousand_others_is_found() {
@@ -20,6 +22,45 @@ async fn an_exhausted_entry_behind_a_hundred_thousand_others_is_found() {
     let exhaust = format!("XCLAIM {STREAM} {GROUP} gone 0 3-1 IDLE 3600000 RETRYCOUNT 99 JUSTID");
     bench.cmd::<redis::Value>(&exhaust).await;
     reaper.shows("reaper_dead_letters_total{reason=\"max_deliveries\"}", |value| value == Some(2.0)).await;
+}
+
+#[tokio::test]
+async fn many_dead_letters_at_once_are_one_line_in_the_log() {
+    let bench = Bench::start().await;
+    bench.append_old(2_000).await;
+    bench.deliver(GROUP, 2_000).await;
+    let exhaust = "for _, row in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 2000)) do \
+        redis.call('XCLAIM', KEYS[1], ARGV[1], 'gone', 0, row[1], 'IDLE', 3600000, 'RETRYCOUNT', 99, 'JUSTID') end";
+    bench.words::<(), _>(&["EVAL", exhaust, "1", STREAM, GROUP]).await;
+    let reaper = bench.reaper(&[]);
+    // Four pages.
+    let series = "reaper_dead_letters_total{reason=\"max_deliveries\"}";
+    reaper.shows(series, |value| value == Some(2_000.0)).await;
+    eventually(SOON, "they are logged", async || {
+        (reaper.logged(&["dead letters", "count=2000", "first=1-1"]) == 1).then_some(()).ok_or(reaper.log())
+    })
+    .await;
+    assert_eq!(reaper.logged(&["dead letters", "max_deliveries"]), 1, "{}", reaper.log());
+}
+
+#[tokio::test]
+async fn a_name_whose_consumer_is_gone_leaves_the_registry() {
+    let bench = Bench::start().await;
+    bench.append_old(1).await;
+    bench.deliver(GROUP, 0).await;
+    // It died before it had a consumer, or its group was destroyed since.
+    let registry = format!("{{{STREAM}}}:workers");
+    bench.cmd::<i64>(&format!("HSET {registry} {GROUP}/ghost x {GROUP}/alive x")).await;
+    bench.cmd::<()>(&format!("SET {{{STREAM}}}:lease:consumer:{GROUP}:alive somebody")).await;
+    let _reaper = bench.reaper(&[
+        ("ORDERFLOW__WORKER__LEASE_TTL", "500ms"),
+        ("ORDERFLOW__WORKER__LEASE_RENEW_INTERVAL", "100ms"),
+    ]);
+    eventually(SOON, "the registry holds only who is alive", async || {
+        let names: Vec<String> = bench.cmd(&format!("HKEYS {registry}")).await;
+        if names == [format!("{GROUP}/alive")] { Ok(()) } else { Err(names.join(" ")) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -159,14 +159,21 @@ impl Connector {
 
     /// A connection for ordinary commands. Clones share it; it connects at its first command.
     pub fn commands(&self) -> Result<Connection, Error> {
-        Connection::open(self.clone(), self.0.settings.response_timeout, 3)
+        Connection::open(self.clone(), true, self.0.settings.response_timeout, 3)
+    }
+
+    /// A connection for trying what the server may well refuse, such as [`Capabilities::probe`](crate::Capabilities::probe)
+    /// does: what fails over it is not among the [errors](Self::errors).
+    pub fn trials(&self) -> Result<Connection, Error> {
+        Connection::open(self.clone(), false, self.0.settings.response_timeout, 3)
     }
 
     /// A connection for one blocking reader, with a response timeout longer than its `block`.
     pub fn blocking(&self, block: Duration) -> Result<BlockingConnection, Error> {
         // A read that timed out may still be parked at the server and would swallow the next entry:
         // the socket has to go at once.
-        Connection::open(self.clone(), block + self.0.settings.blocking_margin, 1).map(BlockingConnection)
+        let timeout = block + self.0.settings.blocking_margin;
+        Connection::open(self.clone(), true, timeout, 1).map(BlockingConnection)
     }
 
     /// A connection of its own, which never reconnects.

@@ -30,6 +30,8 @@ pub struct Connection(Arc<Shared>);
 
 struct Shared {
     connector: Connector,
+    /// Whether failures count as failed operations.
+    counts: bool,
     response_timeout: Duration,
     /// This many timeouts in a row mean that the connection is dead although nothing said so.
     timeouts_until_rebuild: u32,
@@ -55,6 +57,7 @@ impl fmt::Debug for Connection {
 impl Connection {
     fn open(
         connector: Connector,
+        counts: bool,
         response_timeout: Duration,
         timeouts_until_rebuild: u32,
     ) -> Result<Self, Error> {
@@ -62,6 +65,7 @@ impl Connection {
         let manager = connector.manager(response_timeout).map_err(|e| Error::new("connect", e))?;
         Ok(Self(Arc::new(Shared {
             connector,
+            counts,
             response_timeout,
             timeouts_until_rebuild,
             timeouts: AtomicU32::new(0),
@@ -171,7 +175,7 @@ impl Connection {
         } else {
             error
         };
-        if !error.is_answer() {
+        if shared.counts && !error.is_answer() {
             shared.connector.count(error.kind());
         }
         let rebuild = match error.kind() {

@@ -1,7 +1,10 @@
 //! Rebuilding a projection from history: asking for it, watching it, calling it off.
 //!
 //! A projection has generations. A rebuild replays what the live one has counted into the next one, while every commit
-//! goes to both; then it swaps them in one step. The workers that run the projection do it (one at a time, by a lease;
+//! goes to both; then it swaps them in one step. What the live one has counted is known from the recorded position, below
+//! which everything was applied but for dead letters, and from the IDs applied above it: neither needs the group, which
+//! may have been deleted and recreated. An entry whose dead letter was purged, or dropped by the bounds, is history like
+//! any other: it counts if the projection takes it now. The workers that run the projection do it (one at a time, by a lease;
 //! if it dies, another goes on where it was): see [`Worker::run_projection`](crate::Worker::run_projection).
 
 mod status;

@@ -3,7 +3,7 @@
 -- ARGV: group, consumer, min idle ms, start, page, max deliveries, suspect deliveries, suspects allowed, owner or '',
 --   1 if an earlier attempt may have been applied; then, instead of a page, id and deliveries of each entry wanted
 -- Reply: next start or '', {{id, fields, deliveries}…}, lost ids, dead ids, {suspect left where it is, deliveries…},
---   {oversize id, owner, deliveries…}
+--   {oversize id, owner, deliveries…}, why dead letters could not be written or ''
 local stream, dlq = KEYS[1], KEYS[2]
 local group, consumer, min_idle, start = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local page, max_deliveries = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -68,10 +68,8 @@ if #wanted > 0 then
   end
 end
 
-local lost, dead, oversize = {}, {}, {}
-local wrong = #doomed > 0 and check_dead_letters(dlq)
-if wrong and #entries == 0 then return wrong end
-for _, each in ipairs(wrong and {} or doomed) do
+local lost, dead, oversize, refused = {}, {}, {}, ''
+local function bury(each)
   local id, holder, deliveries = each.row[1], each.row[2], each.row[4]
   if each.gone then
     record_lost(stream, dlq, group, each.row)
@@ -84,7 +82,17 @@ for _, each in ipairs(wrong and {} or doomed) do
     for _, value in ipairs({id, holder, deliveries}) do oversize[#oversize + 1] = value end
   end
 end
+local wrong = #doomed > 0 and check_dead_letters(dlq)
+if wrong then refused = wrong.err end
+for _, each in ipairs(wrong and {} or doomed) do
+  -- What a full server refuses is the append, with which it begins: that entry is as it was, and so are those after it.
+  local done, problem = pcall(bury, each)
+  if not done then
+    refused = type(problem) == 'table' and problem.err or tostring(problem)
+    break
+  end
+end
 
 local next_start = ''
 if #ARGV == 10 and #rows == page then next_start = '(' .. rows[#rows][1] end
-return {next_start, entries, lost, dead, suspects, oversize}
+return {next_start, entries, lost, dead, suspects, oversize, refused}

@@ -18,7 +18,15 @@ local group, redrive = ARGV[1], ARGV[3] == '1'
 
 local state = redis.call('HMGET', KEYS[4], 'epoch', 'live', 'next')
 local epoch, live, next_generation = state[1] or '0', state[2] or '0', state[3]
-if epoch ~= ARGV[2] then return {'moved', epoch, live, next_generation or ''} end
+if epoch ~= ARGV[2] then
+  -- What is not written as numbers are would be told, come back as a number, and be told again, for ever.
+  for _, number in ipairs({epoch, live, next_generation or '0'}) do
+    if number ~= '0' and not string.match(number, '^[1-9]%d*$') then
+      return redis.error_reply('WRONGTYPE the projection state ' .. KEYS[4] .. ' holds ' .. number .. ', not a generation')
+    end
+  end
+  return {'moved', epoch, live, next_generation or ''}
+end
 
 local kinds = {}
 local wrong = check_type(kinds, KEYS[3], 'zset')
@@ -26,8 +34,11 @@ if not wrong and redrive then wrong = check_type(kinds, KEYS[5], 'zset') or chec
 if wrong then return wrong end
 local counted = {'counted:' .. live, next_generation and 'counted:' .. next_generation or nil}
 for _, field in ipairs(counted) do
-  local _, not_a_number = hash_number(KEYS[4], field)
+  local number, not_a_number = hash_number(KEYS[4], field)
   if not_a_number then return not_a_number end
+  if math.abs(number) >= LIMIT then
+    return redis.error_reply('WRONGTYPE the projection field ' .. field .. ' of ' .. KEYS[4] .. ' is beyond 2^53')
+  end
 end
 local position
 position, wrong = recorded_position(KEYS[2])

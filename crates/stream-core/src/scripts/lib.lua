@@ -36,9 +36,10 @@ local function append_dead_letter(stream, dlq, group, consumer, id, deliveries, 
   end
   local letter = {'XADD', dlq, '*', '_dl_id', id, '_dl_group', group, '_dl_consumer', consumer,
     '_dl_deliveries', deliveries, '_dl_reason', reason, '_dl_error', message, '_dl_time_ms', now_ms()}
-  if redrives > 0 then
+  -- An entry's own first field of that name would pass for it.
+  if redrives > 0 or fields[first] == '_dl_redrives' then
     letter[#letter + 1] = '_dl_redrives'
-    letter[#letter + 1] = fields[4]
+    letter[#letter + 1] = redrives > 0 and fields[4] or '0'
   end
   for i = first, #fields do letter[#letter + 1] = fields[i] end
   redis.call(unpack(letter))

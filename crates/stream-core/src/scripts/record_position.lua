@@ -27,6 +27,13 @@ if not id_less(recorded, position) then return {recorded, 0} end
 
 -- Only projections have ids to forget.
 if redis.call('EXISTS', KEYS[3]) == 1 then
+  -- Before the position rises: what could not be noted then would be forgotten.
+  for key, wanted in pairs({[KEYS[3]] = 'zset', [KEYS[6]] = 'zset', [KEYS[7]] = 'zset', [KEYS[8]] = 'hash'}) do
+    local kind = redis.call('TYPE', key)['ok']
+    if kind ~= 'none' and kind ~= wanted then
+      return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a ' .. wanted)
+    end
+  end
   local pages, more = {}, 0
   for i, name in ipairs({'_dl_id', '_redrive_of'}) do
     local letters = KEYS[3 + i]

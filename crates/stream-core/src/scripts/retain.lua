@@ -61,14 +61,16 @@ for _, group in ipairs(groups) do
   group.waited = group.standing == 'required' or group.standing == 'waiting'
   if group.waited and group.needs and id_less(group.needs, limit) then limit, holder = group.needs, name end
 end
-for i = 1, guarded and required_count or 0 do
-  -- A group that does not exist yet has read nothing: nothing may go.
-  local name = ARGV[6 + i]
-  if not present[name] and limit ~= '0-0' then
+-- A group that does not exist yet has read nothing: nothing may go. Nor may it for one that was destroyed under its
+-- consumers: they recreate it where it was.
+local function wait_for_missing(name)
+  if guarded and not present[name] and limit ~= '0-0' then
     limit = '0-0'
     holder = first and id_less(first, cutoff) and name or ''
   end
 end
+for i = 1, required_count do wait_for_missing(ARGV[6 + i]) end
+for name in pairs(alive) do wait_for_missing(name) end
 
 for name, hold in pairs(holds) do
   local after, till = string.match(hold, '^(%d+%-%d+) (%d+)$')

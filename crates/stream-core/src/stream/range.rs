@@ -89,8 +89,8 @@ impl EventStream {
 }
 
 impl RangeQuery {
-    /// What is left of the query after the entry `last`.
-    pub(super) fn after(self, last: StreamId) -> Option<Self> {
+    /// What is left of the query after the entry `last`, if anything.
+    pub fn after(self, last: StreamId) -> Option<Self> {
         let rest = match self.direction {
             Direction::Forward => Self { start: last.next()?, ..self },
             Direction::Backward => Self { end: last.prev()?, ..self },

@@ -50,7 +50,7 @@ pub struct ClaimedEntry {
 }
 
 /// One page of claimed entries.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Claimed {
     /// Go on after this entry; `None` once the list has been covered.
     pub next: Option<StreamId>,
@@ -62,6 +62,9 @@ pub struct Claimed {
     pub dead: Vec<StreamId>,
     /// Suspects that were left where they are, and how often they were delivered.
     pub suspects: Vec<(StreamId, u64)>,
+    /// Why some that are past the last delivery, or whose payload is gone, could not be made dead letters. They stay
+    /// pending for the next claim.
+    pub refused: Option<Error>,
     oversize: Vec<Oversize>,
 }
 
@@ -135,7 +138,7 @@ fn take_suspects(value: Value) -> Result<Vec<(StreamId, u64)>, ParsingError> {
 
 impl FromRedisValue for Claimed {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let [next, entries, lost, dead, suspects, oversize] = take_tuple(value)?;
+        let [next, entries, lost, dead, suspects, oversize, refused] = take_tuple(value)?;
         let entries = take_array(entries)?
             .into_iter()
             .map(|row| {
@@ -150,6 +153,9 @@ impl FromRedisValue for Claimed {
             lost: take_ids(lost)?,
             dead: take_ids(dead)?,
             suspects: take_suspects(suspects)?,
+            refused: Some(take_string(refused)?)
+                .filter(|words| !words.is_empty())
+                .map(|words| Error::refused("claim", &words)),
             oversize: take_oversize(oversize)?,
         })
     }
@@ -216,9 +222,7 @@ impl EventStream {
         match self.bury_wide(request.group, wide).await {
             Ok(buried) => claimed.dead.extend(buried),
             // The other entries are the claimant's now, and must reach it; these stay for the next claim.
-            Err(error) => {
-                tracing::warn!(group = request.group, %error, "wide entries could not be dead-lettered yet");
-            }
+            Err(error) => claimed.refused = Some(error),
         }
         Ok(claimed)
     }

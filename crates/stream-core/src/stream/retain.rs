@@ -1,6 +1,6 @@
 //! Retention that knows the groups: whom it waits for, how far it may trim, and what that cost whom.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use redis::{FromRedisValue, ParsingError, ScriptInvocation, Value};
 
@@ -183,6 +183,15 @@ impl EventStream {
         script.key(self.key.retention_marks()).key(self.key.retention_lost());
         script.arg(lease_value).arg(entries);
         Ok(self.connection.invoke::<Reply>("retention by length", &script).await?.0)
+    }
+
+    /// How many entries each group has lost so far to retention before it was handed them.
+    pub async fn retention_losses(&self) -> Result<HashMap<String, u64>, Error> {
+        let mut cmd = redis::cmd("HGETALL");
+        cmd.arg(self.key.retention_lost());
+        let lost: HashMap<String, String> = self.connection.query("HGETALL losses", &cmd).await?;
+        // What is no number counts as none, as in the scripts.
+        Ok(lost.into_iter().map(|(group, lost)| (group, lost.parse().unwrap_or(0))).collect())
     }
 
     /// The number of entries (XLEN).

@@ -1,5 +1,7 @@
 //! Trimming by length or up to an ID, whoever still needs what goes (XTRIM); see `retain` for what spares it.
 
+use std::collections::HashMap;
+
 use super::EventStream;
 use crate::{Error, StreamId};
 
@@ -45,5 +47,16 @@ impl EventStream {
         let mut cmd = redis::cmd("XTRIM");
         cmd.arg(self.key.as_str()).arg("MINID").arg(precision.symbol()).arg(oldest);
         self.connection.query("XTRIM", &cmd).await
+    }
+
+    /// Entries that an internal node of a stream holds at most, by the server's configuration (CONFIG GET
+    /// stream-node-max-entries): what [`Precision::Approximate`] may keep too much. `None` if the server does not tell,
+    /// or sets no limit.
+    pub async fn node_entries_max(&self) -> Result<Option<u64>, Error> {
+        let mut get = redis::cmd("CONFIG");
+        get.arg("GET").arg("stream-node-max-entries");
+        let values: HashMap<String, String> = self.connection.query("CONFIG GET", &get).await?;
+        let entries = values.get("stream-node-max-entries").and_then(|entries| entries.parse().ok());
+        Ok(entries.filter(|entries| *entries > 0))
     }
 }

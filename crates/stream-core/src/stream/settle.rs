@@ -59,7 +59,7 @@ pub struct Renewed {
     pub gone: Vec<StreamId>,
     /// Entries that wait for another attempt and whose payload is gone: dead letters now.
     pub lost: Vec<StreamId>,
-    /// Entries that wait for another attempt and are not the consumer's any more.
+    /// Entries that are not the consumer's any more: settled, or taken over by somebody else.
     pub away: Vec<StreamId>,
 }
 
@@ -99,8 +99,9 @@ impl EventStream {
 
     /// Moves a pending entry of `consumer` to the group's dead letters and acks it, in one step. The
     /// original fields follow the `_dl_…` ones byte for byte. Nothing happens if it is not the consumer's
-    /// any more. `fields`, the original ones, are used only for an entry too wide for a script. In a redrive stream
-    /// `id` is the entry's there; the dead letter tells the original ID, and the entry is deleted.
+    /// any more. `fields`, the original ones, are used only for an entry too wide for a script, and for one that was
+    /// removed from the stream meanwhile. In a redrive stream `id` is the entry's there; the dead letter tells the
+    /// original ID, and the entry is deleted.
     pub async fn dead_letter(
         &self,
         group: &str,
@@ -113,7 +114,17 @@ impl EventStream {
         let mut script = scripts::SETTLE_DEAD.prepare_invoke();
         script.key(self.key.as_str()).key(self.key.dead_letters(group));
         script.arg(group).arg(consumer).arg(id).arg(reason.label()).arg(bounded(message));
-        let (outcome, deliveries): (String, u64) = self.connection.invoke("dead-letter", &script).await?;
+        let (mut outcome, mut deliveries): (String, u64) =
+            self.connection.invoke("dead-letter", &script).await?;
+        if outcome == "gone" {
+            // Of a redriven entry the original's ID went with it.
+            let held = if self.key.is_redrive() { &[] } else { fields.pairs() };
+            script.arg(held.len() * 2);
+            for (field, value) in held {
+                script.arg(&field[..]).arg(&value[..]);
+            }
+            (outcome, deliveries) = self.connection.invoke("dead-letter", &script).await?;
+        }
         match outcome.as_str() {
             "not_pending" => Ok(SettledDead::NotPending),
             "not_owner" => Ok(SettledDead::NotOwner),
@@ -129,8 +140,9 @@ impl EventStream {
         }
     }
 
-    /// Dead-letters an entry with more fields than a script can pass on: the same commands as a
-    /// transaction. The owner cannot be checked in it; at worst two dead letters tell of one entry.
+    /// Dead-letters an entry with more fields than a script can pass on: the append, and what settles the entry if
+    /// the append did not fail, as a transaction. The owner cannot be checked in it; at worst two dead letters tell of
+    /// one entry.
     #[expect(clippy::too_many_arguments, reason = "each is a field of the dead letter")]
     pub(super) async fn dead_letter_wide(
         &self,
@@ -144,30 +156,23 @@ impl EventStream {
     ) -> Result<(), Error> {
         let mut append = redis::cmd("XADD");
         append.arg(self.key.dead_letters(group)).arg("*");
-        append
-            .arg("_dl_id")
-            .arg(redriven.map_or(id, |redriven| redriven.id))
-            .arg("_dl_group")
-            .arg(group)
-            .arg("_dl_consumer")
-            .arg(consumer);
+        let original = redriven.map_or(id, |redriven| redriven.id);
+        append.arg("_dl_id").arg(original).arg("_dl_group").arg(group).arg("_dl_consumer").arg(consumer);
         append.arg("_dl_deliveries").arg(deliveries).arg("_dl_reason").arg(reason.label());
         append.arg("_dl_error").arg(bounded(message)).arg("_dl_time_ms").arg(unix_ms());
-        if let Some(redriven) = redriven.filter(|redriven| redriven.count > 0) {
-            append.arg("_dl_redrives").arg(redriven.count);
+        let sent_back = redriven.map_or(0, |redriven| redriven.count);
+        // An entry's own first field of that name would pass for it.
+        if sent_back > 0 || fields.iter().next().is_some_and(|(name, _)| name == b"_dl_redrives") {
+            append.arg("_dl_redrives").arg(sent_back);
         }
         for (field, value) in fields.iter() {
             append.arg(field).arg(value);
         }
-        let mut ack = redis::cmd("XACK");
-        ack.arg(self.key.as_str()).arg(group).arg(id);
+        let mut settle = redis::cmd("EVAL");
+        settle.arg(scripts::WIDE_BURIED).arg(2).arg(self.key.as_str()).arg(self.key.dead_letters(group));
+        settle.arg(group).arg(id).arg(original).arg(u8::from(self.key.is_redrive()));
         let mut transaction = redis::pipe();
-        transaction.atomic().add_command(append).add_command(ack);
-        if self.key.is_redrive() {
-            let mut delete = redis::cmd("XDEL");
-            delete.arg(self.key.as_str()).arg(id);
-            transaction.add_command(delete);
-        }
+        transaction.atomic().add_command(append).add_command(settle);
         self.connection.pipeline::<Value>("dead-letter", &transaction).await.map(drop)
     }
 

@@ -5,9 +5,9 @@ use redis::Cmd;
 use super::{EventStream, unix_ms};
 use crate::Error;
 
-/// How the name of a derived key goes on. Anything else may be a stream of somebody else's:
+/// How the name of a derived key goes on, to its end or to a colon. Anything else may be a stream of somebody else's:
 /// `events:{tenant_a}:archive` is derived from `events:{tenant_a}` by its looks alone.
-const SUFFIXES: [&str; 13] = [
+const SUFFIXES: [&str; 14] = [
     "dlq:",
     "dlq_dropped:",
     "redrive:",
@@ -15,6 +15,7 @@ const SUFFIXES: [&str; 13] = [
     "idem:",
     "lease:",
     "workers",
+    "workers:",
     "applied:",
     "analytics:",
     "notified:",
@@ -94,7 +95,9 @@ impl EventStream {
 }
 
 fn is_derived(base: &str, key: &str) -> bool {
-    suffix(base, key).is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.starts_with(known)))
+    let is_known =
+        |suffix: &str, known: &str| suffix == known || (known.ends_with(':') && suffix.starts_with(known));
+    suffix(base, key).is_some_and(|suffix| SUFFIXES.iter().any(|known| is_known(suffix, known)))
 }
 
 fn suffix<'a>(base: &str, key: &'a str) -> Option<&'a str> {

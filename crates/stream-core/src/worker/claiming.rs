@@ -42,10 +42,13 @@ pub(super) struct Claiming {
     pub(super) next: Instant,
     /// Ends a claim that still waits for room: a drain makes none.
     pub(super) stop: CancellationToken,
+    /// The same for once: a handover does not wait for room, of which it makes some.
+    pub(super) waits: CancellationToken,
 }
 
 impl Claiming {
     pub(super) fn new() -> Self {
+        let stop = CancellationToken::new();
         Self {
             after: None,
             own: true,
@@ -53,8 +56,14 @@ impl Claiming {
             scope: Scope::Own,
             job: Job::default(),
             next: Instant::now(),
-            stop: CancellationToken::new(),
+            waits: stop.child_token(),
+            stop,
         }
+    }
+
+    /// Claims that wait for room come to nothing; those to come are not affected.
+    pub(super) fn stop_waiting(&mut self) {
+        std::mem::replace(&mut self.waits, self.stop.child_token()).cancel();
     }
 
     /// Looks through the whole list anew, at once.
@@ -68,9 +77,11 @@ impl<P: Process> Engine<P> {
     /// Claims one page of idle entries, as soon and as far as there is room for them.
     pub(super) fn claim(&mut self) {
         self.schedule_claim();
-        // What could not be started for a while is better left to others.
+        // What could not be started for a while is better left to others. What is claimed while a handover looks for rows
+        // that are nobody's work would be given away with them.
         let full = self.is_parking_full() || self.suspects.own.len() >= CLAIM_PAGE;
-        if full || !*self.name_held.borrow() || self.context.isolation.is_announced() {
+        let hands_over = self.levers.handover.is_some();
+        if full || hands_over || !*self.name_held.borrow() || self.context.isolation.is_announced() {
             if let Some(asked) = &mut self.levers.asked {
                 asked.next = self.claiming.next;
             }
@@ -139,11 +150,11 @@ impl<P: Process> Engine<P> {
         self.claiming.scope = scope.clone();
         let (own, turn) = (matches!(scope, Scope::Own | Scope::Given(_)), self.context.isolation.turns());
         let (context, permits) = (Arc::clone(&self.context), Arc::clone(&self.permits));
-        let (stop, name_held) = (self.claiming.stop.clone(), self.name_held.clone());
+        let (waits, name_held) = (self.claiming.waits.clone(), self.name_held.clone());
         self.background.spawn(async move {
             let page = tokio::select! {
                 biased;
-                () = stop.cancelled() => 0,
+                () = waits.cancelled() => 0,
                 page = reserve(&permits, CLAIM_PAGE) => page,
             };
             // The wait may have been long.
@@ -218,6 +229,9 @@ impl<P: Process> Engine<P> {
 
     /// Counts, logs and forgets what a claim has made dead letters.
     pub(super) fn note_dead(&mut self, claimed: &Claimed) {
+        if let Some(error) = &claimed.refused {
+            self.context.report("dead-lettering what a claim found failed", error);
+        }
         self.note_dead_ids("delivered too often", &claimed.dead);
         self.note_lost(&claimed.lost);
     }

@@ -121,9 +121,9 @@ impl<P: Process> Crew<P> {
 
     fn choose_heir(&mut self, name: String, to: Option<String>) {
         let Some(entry) = self.entries.get(&name) else { return };
-        let (context, peers) = (Arc::clone(&entry.member.context), self.running_names());
+        let (context, crew) = (Arc::clone(&entry.member.context), self.heirs());
         self.operations.spawn(async move {
-            let result = operations::choose_heir(&context, to.as_deref(), &peers).await;
+            let result = operations::choose_heir(&context, to.as_deref(), &crew).await;
             Done::HeirChosen { name, to, result }
         });
     }
@@ -171,13 +171,16 @@ impl<P: Process> Crew<P> {
     }
 
     fn on_heir(&mut self, name: String, to: Option<String>, result: Result<Option<String>, ControlError>) {
-        if let Ok(Some(heir)) = &result
-            && self.entries.contains_key(heir)
-            && self.running(heir).is_err()
-        {
-            // It has begun to leave meanwhile.
-            return self.choose_heir(name, to);
-        }
+        let result = match result {
+            Ok(Some(heir)) if self.entries.contains_key(&heir) && self.running(&heir).is_err() => {
+                if to.is_none() {
+                    // It has begun to leave meanwhile, and is not chosen again.
+                    return self.choose_heir(name, to);
+                }
+                Err(ControlError::NotAPeer(heir))
+            }
+            result => result,
+        };
         let Some(entry) = self.entries.get_mut(&name) else { return };
         let Some(leaving) = &mut entry.leaving else { return };
         match result {
@@ -194,6 +197,8 @@ impl<P: Process> Crew<P> {
                 if let Some(leaving) = entry.leaving.take() {
                     _ = leaving.reply.send(Err(error));
                 }
+                // Whoever did may have left while this one was not to be asked.
+                self.pass_position_on_if_nobody_does();
             }
         }
     }

@@ -58,13 +58,22 @@ pub(super) async fn run_consumer<P: Process>(
         streams.spawn(consume(context, source, link, process, name_held, shutdown.clone()));
     }
     let mut drained = DrainReport::default();
-    while let Some(result) = streams.join_next().await {
-        drained = drained.plus(result.map_err(propagate_panic).unwrap_or_default());
+    loop {
+        tokio::select! {
+            ended = streams.join_next() => match ended {
+                Some(result) => drained = drained.plus(result.map_err(propagate_panic).unwrap_or_default()),
+                None => break,
+            },
+            // It ends before it is told to only by a panic, and then nobody keeps the name.
+            Some(result) = keeper.join_next() => result.unwrap_or_else(propagate_panic),
+        }
     }
-    let mut removed = hand_over_all(&context, &redrive).await;
+    // Once the name is somebody else's, so is what is pending under it.
+    let is_ours = *name_held.borrow();
+    let mut removed = if is_ours { hand_over_all(&context, &redrive).await } else { Removed::default() };
     stop_keeping.cancel();
     keeper.join_all().await;
-    removed.deleted = leave(&context, &redrive, &name, &drained).await;
+    removed.deleted = leave(&context, &redrive, &name, &drained, is_ours).await;
     Ok(Departure { drained, removed })
 }
 
@@ -90,6 +99,11 @@ async fn consume<P: Process>(
 
     let mut engine = Engine::new(context, process, permits, reading, name_held, incoming, levers);
     engine.run(&shutdown).await;
+    if !shutdown.is_cancelled() {
+        // Going on without its reader, the consumer would look well and read nothing.
+        reader.await.unwrap_or_else(propagate_panic);
+        return DrainReport::default();
+    }
 
     engine.context.levers.state.send_replace(ConsumerState::Leaving);
     stop_reading.cancel();
@@ -170,14 +184,26 @@ async fn start(context: &Context, shutdown: &CancellationToken) -> Result<Option
 }
 
 /// The last steps: tell the counts, delete the consumer if it has nothing left, and give the name up. Failures only delay
-/// others: the lease runs out by itself and the reaper finds the consumer. Whether it was deleted.
-async fn leave(context: &Context, redrive: &Context, name: &NameLease, report: &DrainReport) -> bool {
+/// others: the lease runs out by itself and the reaper finds the consumer. Whether it was deleted, which it is not
+/// where somebody else may be at work under the name.
+async fn leave(
+    context: &Context,
+    redrive: &Context,
+    name: &NameLease,
+    report: &DrainReport,
+    is_ours: bool,
+) -> bool {
     if let Err(error) = name.renew(context.metrics.counts.so_far()).await {
         context.metrics.redis_error(error.kind());
         tracing::warn!(consumer = %context.consumer, %error, "could not tell the last counts; the group's totals lack them");
     }
-    let (here, there) = (delete_idle(context).await, delete_idle(redrive).await);
-    let deleted = here && there;
+    let deleted = if is_ours {
+        let (here, there) = (delete_idle(context).await, delete_idle(redrive).await);
+        here && there
+    } else {
+        tracing::warn!(consumer = %context.consumer, "drained without its name; what is pending under it is left alone");
+        false
+    };
     if let Err(error) = name.release(deleted).await {
         context.metrics.redis_error(error.kind());
         tracing::warn!(consumer = %context.consumer, %error, "could not release the name; its lease runs out");

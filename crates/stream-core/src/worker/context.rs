@@ -11,7 +11,7 @@ use super::{
     WorkerMetrics, WorkerSettings, failures::Failures, health::WorkerHealth, isolation::Isolation,
     levers::Levers,
 };
-use crate::{ClaimRequest, Error, EventStream, StreamId};
+use crate::{ClaimRequest, Error, EventStream, StartAt, StreamId};
 
 /// One consumer's stream, names, settings and metrics.
 #[derive(Debug)]
@@ -124,5 +124,17 @@ impl Context {
         }
         // A recreated group knows no consumers; this one is to be seen before its first delivery.
         self.stream.create_consumer(&self.group, &self.consumer).await
+    }
+    /// Creates the group of a redrive stream that holds entries: nobody would see them. Whatever is settled there is
+    /// deleted, so it begins at the beginning.
+    pub(super) async fn restore_redrive_group(&self) -> Result<(), Error> {
+        if self.stream.length().await? > 0
+            && self.stream.ensure_group(&self.group, StartAt::Beginning).await?
+        {
+            self.metrics.group_restores.inc();
+            let stream = self.stream.key();
+            tracing::warn!(group = %self.group, %stream, "the group of the redrive stream was gone; recreated");
+        }
+        Ok(())
     }
 }

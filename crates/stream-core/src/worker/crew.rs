@@ -27,6 +27,8 @@ use crate::{Connector, EventStream, NameError};
 
 /// How much longer than the wait for a name's lease the start of a consumer that was added may take.
 const START_MARGIN: Duration = Duration::from_secs(5);
+/// Commands under way at once: of the slow ones there is one a consumer, the others take seconds at most.
+const OPERATIONS_MAX: usize = 256;
 /// Orders that may wait for an engine, which takes each of them up at once.
 const ORDERS_MAX: usize = 16;
 
@@ -114,11 +116,14 @@ impl<P: Process> Crew<P> {
                     // Whoever waited for it is told by the reply that was dropped.
                     Err(error) => tracing::error!(%error, "an operation on a consumer panicked"),
                 },
-                Some(command) = commands.recv() => self.on_command(command),
+                Some(command) = commands.recv(), if self.operations.len() < OPERATIONS_MAX => {
+                    self.on_command(command);
+                }
                 // The consumers end by themselves; without any, this does.
                 () = self.shutdown.cancelled(), if self.tasks.is_empty() => {}
             }
         }
+        self.plan.health.tell_left_out(&self.plan.group, true);
         self.failure.map_or(Ok(self.total), Err)
     }
 
@@ -227,7 +232,10 @@ impl<P: Process> Crew<P> {
         Err(ControlError::Busy { consumer: name.to_owned(), doing })
     }
 
-    pub(super) fn running_names(&self) -> Vec<String> {
-        self.entries.keys().filter(|name| self.running(name).is_ok()).cloned().collect()
+    /// Every consumer, and whether it can take over what another leaves: it runs, and its name is leased.
+    pub(super) fn heirs(&self) -> Vec<(String, bool)> {
+        let can =
+            |name: &str| self.running(name).is_ok_and(|entry| entry.member.state() == ConsumerState::Running);
+        self.entries.keys().map(|name| (name.clone(), can(name))).collect()
     }
 }

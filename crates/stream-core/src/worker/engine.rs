@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::{JoinError, JoinSet},
-    time::{Instant, sleep_until},
+    time::{Instant, MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,6 @@ use super::{
     claiming::Claiming,
     context::Context,
     control::HandedOver,
-    failures::Throttle,
     isolation::{Busy, State},
     job::Job,
     levers::EngineLevers,
@@ -33,9 +32,6 @@ use super::{
 use crate::{
     Claimed, Entry, Error, HandoverError, PendingRow, Renewed, SettledDead, StreamId, stream::Redriven,
 };
-
-/// How often a consumer logs an entry that is to be tried again.
-const RETRY_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A result of work that the engine does not wait for in place.
 pub(super) enum Background {
@@ -61,6 +57,7 @@ pub(super) enum Background {
     },
     DueClaimed {
         reserved: usize,
+        busy: Option<Busy>,
         wanted: Vec<(StreamId, u64)>,
         unasked: Vec<(StreamId, u64)>,
         result: Option<Result<Claimed, Error>>,
@@ -99,8 +96,6 @@ pub(super) struct Engine<P: Process> {
     /// Held while ordinary deliveries run, so that no suspect runs beside them.
     pub(super) busy: Option<Busy>,
     isolation_changes: watch::Receiver<State>,
-    /// A dependency that is down must not flood the log.
-    pub(super) retry_log: Throttle,
     /// The newest entry ever read: what an abandoned read was handed comes after it.
     pub(super) newest_read: StreamId,
     pub(super) renewing: Job,
@@ -138,7 +133,6 @@ impl<P: Process> Engine<P> {
             ack_running: false,
             busy: None,
             isolation_changes,
-            retry_log: Throttle::new(RETRY_LOG_INTERVAL),
             newest_read: StreamId::MIN,
             renewing: Job::default(),
             positioning: Job::default(),
@@ -151,10 +145,13 @@ impl<P: Process> Engine<P> {
         }
     }
 
-    /// Runs until `shutdown`. What is in flight then is for [`drain`](super::drain::drain).
+    /// Runs until `shutdown`, or until its reader has ended. What is in flight then is for [`drain`](super::drain::drain).
     pub(super) async fn run(&mut self, shutdown: &CancellationToken) {
         let mut renew_tick = tokio::time::interval(self.context.settings.renew_interval());
         let mut position_tick = tokio::time::interval(Duration::from_secs(1));
+        // What was missed, while the process was stopped or another consumer recorded, is not made up for.
+        renew_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        position_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_ready();
             self.flush_acks();
@@ -162,7 +159,7 @@ impl<P: Process> Engine<P> {
             self.pull_levers();
             let holds = self.claiming.own || self.levers.holds();
             self.set_reading(!holds && !suspected && !self.is_parking_full());
-            let due = self.parking.next().filter(|_| !self.queue.holds_retries());
+            let due = self.parking.next().filter(|_| self.may_claim_due());
             let turn = self.next_turn();
             tokio::select! {
                 biased;
@@ -175,10 +172,17 @@ impl<P: Process> Engine<P> {
                         self.on_finished(result);
                     }
                 }
-                Some(entries) = self.incoming.recv() => self.accept_new(entries),
+                entries = self.incoming.recv() => match entries {
+                    Some(entries) => self.accept_new(entries),
+                    // The reader has ended, which it does not while all is well.
+                    None => break,
+                },
                 Ok(()) = self.isolation_changes.changed() => {}
                 // Before claims: after a stall they would find what is in flight here idle.
-                _ = renew_tick.tick() => self.renew(),
+                _ = renew_tick.tick() => {
+                    self.renew();
+                    self.context.health.tell_left_out(&self.context.group, false);
+                }
                 pulled = self.levers.pulled() => self.on_pulled(pulled),
                 () = sleep_until(self.claiming.next), if !self.claiming.job.is_running() => self.claim(),
                 () = at(due) => self.claim_due(),
@@ -252,22 +256,31 @@ impl<P: Process> Engine<P> {
         Delivery { id, fields, deliveries, group, consumer, row, failures }
     }
 
-    /// Starts what may be started. While a suspect is announced, that is nothing else.
+    /// Starts what may be started. While a suspect is announced, that is nothing else, but for retries that were claimed
+    /// before.
     fn start_ready(&mut self) {
+        self.rest_if_idle();
         self.advance_suspects();
-        if self.context.isolation.is_announced() {
-            return;
-        }
         let runs_max = self.runs_max();
         while self.running.len() < runs_max && self.queue.is_ready() {
-            if self.busy.is_none() {
+            let mut batch_max = self.process.batch_max();
+            if self.context.isolation.is_announced() {
+                batch_max = if self.busy.is_some() { batch_max.min(self.queue.retries()) } else { 0 };
+            } else if self.busy.is_none() {
                 self.busy = self.context.isolation.enter();
             }
-            if self.busy.is_none() {
+            if self.busy.is_none() || batch_max == 0 {
                 return;
             }
-            let batch = self.queue.take(self.process.batch_max());
+            let batch = self.queue.take(batch_max);
             self.spawn(batch);
+        }
+    }
+
+    /// Lets suspects have their turn, if nothing ordinary runs or is to run before them.
+    pub(super) fn rest_if_idle(&mut self) {
+        if self.running.is_empty() && self.queue.retries() == 0 {
+            self.busy = None;
         }
     }
 
@@ -297,8 +310,8 @@ impl<P: Process> Engine<P> {
             }
             Background::Given(result) => self.on_given(result),
             Background::HandedOver { taken, waiting, result } => self.on_handed_over(taken, &waiting, result),
-            Background::DueClaimed { reserved, wanted, unasked, result } => {
-                self.on_due_claimed(reserved, &wanted, &unasked, result);
+            Background::DueClaimed { reserved, busy, wanted, unasked, result } => {
+                self.on_due_claimed(reserved, busy, &wanted, &unasked, result);
             }
             Background::SuspectClaimed { wanted, result } => self.on_suspect_claimed(wanted, result),
             Background::Renewed(result) => self.on_renewed(result),

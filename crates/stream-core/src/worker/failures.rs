@@ -25,12 +25,30 @@ impl Throttle {
 
     /// Whether to log now: the number of lines suppressed since the last one.
     pub(super) fn admit(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now.duration_since(last) < self.interval) {
-            self.suppressed += 1;
+        self.admit_many(now, 1)
+    }
+
+    /// The same for a line that would tell of so many.
+    pub(super) fn admit_many(&mut self, now: Instant, count: u64) -> Option<u64> {
+        if !self.is_due(now) {
+            self.suppressed += count;
             return None;
         }
         self.last = Some(now);
         Some(std::mem::take(&mut self.suppressed))
+    }
+
+    /// What was suppressed and would be told by the next line, once that line is due: it may never come.
+    pub(super) fn left_out(&mut self, now: Instant) -> Option<u64> {
+        if self.suppressed == 0 || !self.is_due(now) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.last.is_none_or(|last| now.saturating_duration_since(last) >= self.interval)
     }
 }
 
@@ -87,5 +105,8 @@ mod tests {
         let (mut throttle, start) = (Throttle::new(Duration::from_secs(1)), Instant::now());
         let mut at = |ms| throttle.admit(start + Duration::from_millis(ms));
         assert_eq!([at(0), at(1), at(999), at(1_000), at(2_500)], [Some(0), None, None, Some(2), Some(0)]);
+        assert_eq!([at(2_501), at(2_502)], [None, None]);
+        let mut left_out = |ms| throttle.left_out(start + Duration::from_millis(ms));
+        assert_eq!([left_out(2_600), left_out(3_500), left_out(9_000)], [None, Some(2), None]);
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::failures::Throttle;
 use crate::{Error, ErrorKind};
 
 /// One cause is logged at most this often, however many consumers meet it.
@@ -24,7 +25,12 @@ struct State {
     begun: u64,
     /// An operation and its kind of failure, or `None` for its recovery; both are closed sets.
     logged: HashMap<(&'static str, Option<ErrorKind>), Instant>,
+    /// What happens to entries, which come by the thousand.
+    repeated: HashMap<Repeated, Throttle>,
 }
+
+/// What repeats, and why: a closed set.
+pub(super) type Repeated = (&'static str, &'static str);
 
 #[derive(Debug)]
 struct Symptom {
@@ -60,6 +66,24 @@ impl WorkerHealth {
         }
         state.logged.insert((doing, kind), now);
         true
+    }
+
+    /// Whether a line may be logged now about this having happened `count` times: how often it has happened since the
+    /// last one, these not included.
+    pub(super) fn may_repeat(&self, what: Repeated, count: u64, now: Instant) -> Option<u64> {
+        let mut state = self.state();
+        let throttle = state.repeated.entry(what).or_insert_with(|| Throttle::new(LOG_INTERVAL));
+        throttle.admit_many(now, count)
+    }
+
+    /// Logs how much was left out of the log and is told by no later line so far. The end of the worker is always due.
+    pub(super) fn tell_left_out(&self, group: &str, is_end: bool) {
+        let now = if is_end { Instant::now() + LOG_INTERVAL } else { Instant::now() };
+        for ((what, why), throttle) in &mut self.state().repeated {
+            if let Some(suppressed) = throttle.left_out(now) {
+                tracing::warn!(group, suppressed, "{what}: {why}: more of the same");
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

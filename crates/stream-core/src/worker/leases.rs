@@ -1,6 +1,6 @@
 //! Leases on entries: what is in flight, running or waiting, is renewed long before others may claim it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -42,13 +42,18 @@ impl<P: Process> Engine<P> {
     pub(super) fn on_renewed(&mut self, result: Result<Renewed, Error>) {
         let Some(renewed) = self.renewing.end(&self.context, "renewing leases", result) else { return };
         let Renewed { gone, lost, away, .. } = renewed;
-        if !gone.is_empty() {
+        if !gone.is_empty() && self.context.health.may_log("settling from memory", None, Instant::now()) {
             tracing::warn!(
                 group = %self.context.group, count = gone.len(), first = ?gone.first(),
                 "entries in flight were removed from the stream; they are settled from memory"
             );
         }
         self.note_lost(&lost);
+        // What runs, or was just acked, is told apart when it is settled. What was not started need not run here too.
+        let away: HashSet<StreamId> = away.into_iter().collect();
+        for delivery in self.queue.remove(&away) {
+            self.forget(delivery.row, DeliveryOutcome::OwnershipLost);
+        }
         self.lose_parked(away.into_iter());
     }
 
@@ -61,8 +66,12 @@ impl<P: Process> Engine<P> {
         if ids.is_empty() {
             return;
         }
-        let (count, first) = (ids.len(), ids.first());
-        tracing::error!(group = %self.context.group, count, ?first, "dead letters: {what}");
+        let (count, first) = (ids.len() as u64, ids.first());
+        if let Some(suppressed) =
+            self.context.health.may_repeat(("dead letters", what), count, Instant::now())
+        {
+            tracing::error!(group = %self.context.group, count, ?first, suppressed, "dead letters: {what}");
+        }
         self.context.metrics.delivered(DeliveryOutcome::DeadLettered, ids.len() as u64);
         for id in ids {
             // Only what waited here: what runs is settled when it has finished.

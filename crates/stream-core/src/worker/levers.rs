@@ -1,7 +1,7 @@
 //! What the levers of a worker move in one consumer: shared switches, and orders for its engines.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
@@ -12,12 +12,13 @@ use tokio::{
 };
 
 use super::{
+    asked::Asked,
     context::Context,
     control::{ClaimReport, ConsumerState, ControlError, HandedOver},
     metrics::DeliveryOutcome,
     recent::{Recent, RecentDelivery},
 };
-use crate::{Claimed, Entry, Error, StreamId};
+use crate::{Entry, StreamId};
 
 /// Switches of one consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,8 +196,14 @@ impl EngineLevers {
     /// Takes out of `entries` those that are to be dropped. Returns how many there were.
     pub(super) fn drop_from(&mut self, context: &Context, entries: &mut Vec<Entry>) -> usize {
         let count = entries.len().min(usize::try_from(self.drop_next).unwrap_or(usize::MAX));
+        let what = ("dropped", "as told");
+        if count > 0
+            && let Some(suppressed) = context.health.may_repeat(what, count as u64, Instant::now())
+        {
+            let (group, consumer, first) = (&context.group, &context.consumer, entries[0].id);
+            tracing::warn!(%group, %consumer, count, %first, suppressed, "dropped as told: they stay pending");
+        }
         for entry in entries.drain(..count) {
-            tracing::warn!(group = %context.group, consumer = %context.consumer, id = %entry.id, "dropped as told: stays pending");
             self.recent.dropped(entry.id);
             if self.dropped.len() < DROPPED_MAX {
                 self.dropped.insert(entry.id);
@@ -222,103 +229,3 @@ impl EngineLevers {
         }
     }
 }
-
-/// A claim that an operator asked for.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) min_idle: Duration,
-    pub(super) from: Option<String>,
-    deadline: Instant,
-    reply: Reply<ClaimReport>,
-    /// Go on after this entry.
-    pub(super) after: Option<StreamId>,
-    /// The list has been covered.
-    covered: bool,
-    /// Suspects were left, since one is to run alone first: the list is covered once more after it.
-    suspects_left: bool,
-    /// Not before that.
-    pub(super) next: Instant,
-    /// Rows claimed that have not come to an end, with their original IDs.
-    outstanding: HashMap<StreamId, StreamId>,
-    report: ClaimReport,
-}
-
-impl Asked {
-    pub(super) fn new(
-        min_idle: Duration,
-        from: Option<String>,
-        deadline: Instant,
-        reply: Reply<ClaimReport>,
-    ) -> Self {
-        Self {
-            min_idle,
-            from,
-            deadline,
-            reply,
-            after: None,
-            covered: false,
-            suspects_left: false,
-            next: Instant::now(),
-            outstanding: HashMap::new(),
-            report: ClaimReport::default(),
-        }
-    }
-
-    pub(super) fn wants_page(&self) -> bool {
-        !self.covered && self.report.claimed.len() < CLAIMED_MAX
-    }
-
-    /// Takes note of a page, before its entries.
-    pub(super) fn on_page(&mut self, page: &Claimed) {
-        self.report.deleted.extend(&page.lost);
-        self.report.dead_lettered.extend(&page.dead);
-        self.suspects_left |= !page.suspects.is_empty();
-        self.after = page.next;
-        self.covered = page.next.is_none();
-    }
-
-    pub(super) fn on_claimed(&mut self, row: StreamId, id: StreamId) {
-        self.report.claimed.push(id);
-        self.outstanding.insert(row, id);
-    }
-
-    fn ended(&mut self, row: StreamId, outcome: DeliveryOutcome) {
-        let Some(id) = self.outstanding.remove(&row) else { return };
-        match outcome {
-            DeliveryOutcome::Acked => self.report.processed += 1,
-            DeliveryOutcome::Retried => self.report.retried += 1,
-            DeliveryOutcome::DeadLettered => self.report.dead_lettered.push(id),
-            DeliveryOutcome::OwnershipLost | DeliveryOutcome::Released | DeliveryOutcome::Abandoned => {
-                self.report.unfinished += 1;
-            }
-        }
-    }
-
-    /// Whether everything has come to its end. Suspects that were left make another round, not before `pause` is over.
-    pub(super) fn is_done(&mut self, pause: Duration) -> bool {
-        if self.wants_page() || !self.outstanding.is_empty() {
-            return false;
-        }
-        if std::mem::take(&mut self.suspects_left) && self.report.claimed.len() < CLAIMED_MAX {
-            self.covered = false;
-            self.after = None;
-            self.next = Instant::now() + pause;
-            return false;
-        }
-        true
-    }
-
-    /// Tells what has been done by now.
-    pub(super) fn answer(mut self) {
-        self.report.unfinished += self.outstanding.len() as u64;
-        // Whoever asked may have gone.
-        _ = self.reply.send(Ok(self.report));
-    }
-
-    pub(super) fn fail(self, error: Error) {
-        _ = self.reply.send(Err(error.into()));
-    }
-}
-
-/// Entries that one claim takes at most: an answer of bounded size. What is left is for the next.
-const CLAIMED_MAX: usize = 10_000;

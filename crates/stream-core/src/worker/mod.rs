@@ -1,5 +1,6 @@
 //! The worker runtime: reads through a group, runs handlers, settles every entry, survives crashes.
 
+mod asked;
 mod claiming;
 mod commands;
 mod consumer;

@@ -20,6 +20,8 @@ use crate::{Error, ErrorKind, EventStream};
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How much longer than its BLOCK a read may take before a pause is not waited for any more.
 const REST_MARGIN: Duration = Duration::from_secs(5);
+/// Longest wait for what a claim came to.
+const CLAIM_MAX: Duration = Duration::from_hours(24);
 /// How much later than its own bound an engine may answer.
 const CLAIM_MARGIN: Duration = Duration::from_secs(2);
 /// Longest wait for a handover: that for a read under way, and for the scripts.
@@ -136,6 +138,7 @@ pub(super) async fn claim(
     if min_idle < settings.given_idle() {
         return Err(ControlError::MinIdleTooShort { asked: min_idle, least: settings.given_idle() });
     }
+    let within = within.min(CLAIM_MAX);
     let deadline = Instant::now() + within;
     let ask = |orders| {
         let from = claim.from.clone();
@@ -168,25 +171,27 @@ pub(super) async fn drop_next(member: &Member, count: u64) -> Result<u64, Contro
     order(orders, ANSWER_MAX, move |reply| Order::DropNext { count, reply }).await?
 }
 
-/// Who gets the entries of a consumer that is to leave: `to`, else one of this process's other running consumers,
-/// else any live one of the group. `None` if there is nobody, and nothing to get.
+/// Who gets the entries of a consumer that is to leave: `to`, else one of this process's other consumers (`crew` tells
+/// which of them can), else any live one of the group elsewhere. `None` if there is nobody, and nothing to get.
 pub(super) async fn choose_heir(
     context: &Context,
     to: Option<&str>,
-    running: &[String],
+    crew: &[(String, bool)],
 ) -> Result<Option<String>, ControlError> {
     let Context { stream, group, consumer, .. } = context;
     if let Some(to) = to {
         let is_alive = stream.consumers_alive(group, &[to]).await? == [true];
         return if is_alive { Ok(Some(to.to_owned())) } else { Err(ControlError::NotAPeer(to.to_owned())) };
     }
-    if let Some(here) = running.iter().find(|name| ***name != **consumer) {
+    if let Some((here, _)) = crew.iter().find(|(name, can)| *can && **name != **consumer) {
         return Ok(Some(here.clone()));
     }
     let registered = stream.registered_consumers().await?;
     let others: Vec<&str> = registered
         .iter()
-        .filter(|other| *other.group == **group && *other.consumer != **consumer)
+        .filter(|other| *other.group == **group)
+        // Those of this process that hold their names and cannot are about to leave.
+        .filter(|other| !crew.iter().any(|(name, _)| *name == other.consumer))
         .map(|other| other.consumer.as_str())
         .collect();
     let alive = stream.consumers_alive(group, &others).await?;

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::{
     Delivery,
+    asked::Asked,
     context::Context,
     control::{ControlError, HandedOver},
     engine::{Background, Engine},
-    levers::{Asked, Order, PendingHandover, Pulled},
+    levers::{Order, PendingHandover, Pulled},
     metrics::DeliveryOutcome,
     process::Process,
 };
@@ -24,16 +25,12 @@ impl<P: Process> Engine<P> {
     pub(super) fn on_pulled(&mut self, pulled: Pulled) {
         match pulled {
             Pulled::Order(order) => self.on_order(order),
-            Pulled::Changed => {
-                self.leave_idle_suspects();
-                // What was held back is due.
-                self.claiming.next = Instant::now();
-            }
+            // What was held back is due.
+            Pulled::Changed => self.claiming.next = Instant::now(),
             Pulled::Overdue => {
                 if let Some(asked) = self.levers.asked.take() {
                     asked.answer();
                 }
-                self.leave_idle_suspects();
             }
         }
     }
@@ -57,9 +54,14 @@ impl<P: Process> Engine<P> {
             Order::Handover { reply, .. } if self.levers.handover.is_some() => {
                 _ = reply.send(Err(self.busy_with("handing its entries over")));
             }
+            Order::Handover { reply, .. } if !*self.name_held.borrow() => {
+                // What is pending under the name may be the work of whoever holds it.
+                _ = reply.send(Err(self.busy_with("without its name")));
+            }
             Order::Handover { to, reply } => {
                 // Before the reader is looked at: seen at rest, it stays there.
                 self.set_reading(false);
+                self.claiming.stop_waiting();
                 self.levers.handover = Some(PendingHandover { to, reply, is_moving: false });
             }
             Order::DropNext { count, reply } => _ = reply.send(Ok(self.levers.drop_next(count))),
@@ -71,7 +73,7 @@ impl<P: Process> Engine<P> {
     }
 
     /// Forgets suspects of others that nobody wants to have claimed any more.
-    fn leave_idle_suspects(&mut self) {
+    pub(super) fn leave_idle_suspects(&mut self) {
         let wanted = self.levers.claim_auto() && !self.levers.holds() || self.levers.asked.is_some();
         if !wanted {
             self.suspects.forget_idle();
@@ -104,7 +106,8 @@ impl<P: Process> Engine<P> {
         let handover = self.levers.handover.as_ref().filter(|handover| !handover.is_moving);
         let is_claiming =
             self.claiming.job.is_running() || !self.parking.is_quiet() || !self.suspects.is_quiet();
-        if handover.is_some() && !is_claiming && *self.levers.at_rest.borrow() {
+        let is_still = !is_claiming && *self.levers.at_rest.borrow();
+        if handover.is_some() && is_still && *self.name_held.borrow() {
             self.hand_over();
         }
     }

@@ -9,6 +9,7 @@ use super::{
     Delivery, WorkerSettings,
     claiming::reserve,
     engine::{Background, Engine},
+    isolation::Busy,
     job::Job,
     metrics::DeliveryOutcome,
     process::Process,
@@ -95,7 +96,8 @@ impl<P: Process> Engine<P> {
         let Delivery { id, row, deliveries, failures, .. } = *delivery;
         let delay = self.context.settings.retry_delay(deliveries, after);
         let now = Instant::now();
-        if let Some(suppressed) = self.retry_log.admit(now) {
+        // A dependency that is down must not flood the log.
+        if let Some(suppressed) = self.context.health.may_repeat(("handling failed", "retry"), 1, now) {
             tracing::warn!(
                 group = %self.context.group, %id, attempt = deliveries, reason, ?delay, suppressed,
                 "handling failed; the entry is tried again"
@@ -120,6 +122,12 @@ impl<P: Process> Engine<P> {
         self.parking.due.remove(&(parked.due, id));
         self.parking.count -= 1;
         self.context.metrics.parked.dec();
+    }
+
+    /// Whether what is due should be claimed: a claim counts a delivery, which should be an attempt soon. While a suspect
+    /// is announced nothing else is started.
+    pub(super) fn may_claim_due(&self) -> bool {
+        self.queue.retries() == 0 && !self.context.isolation.is_announced()
     }
 
     /// Claims what is due to this consumer itself, which counts the delivery, a batch in one script. Suspects wait
@@ -155,15 +163,18 @@ impl<P: Process> Engine<P> {
         }
         self.parking.job.start();
         let (context, permits) = (Arc::clone(&self.context), Arc::clone(&self.permits));
-        let stop = self.claiming.stop.clone();
+        let waits = self.claiming.waits.clone();
         self.background.spawn(async move {
-            let room = tokio::select! {
+            let reserved = tokio::select! {
                 biased;
-                () = stop.cancelled() => 0,
+                () = waits.cancelled() => 0,
                 room = reserve(&permits, wanted.len()) => room,
             };
-            let unasked = wanted.split_off(room);
-            let result = if room == 0 {
+            // Busy from now on: a suspect that is announced meanwhile waits until these have run. They are counted, and
+            // were it to kill the process first, without an attempt.
+            let busy = if reserved == 0 { None } else { context.isolation.enter() };
+            let unasked = wanted.split_off(if busy.is_some() { reserved } else { 0 });
+            let result = if busy.is_none() {
                 None
             } else {
                 let request = ClaimRequest {
@@ -173,7 +184,7 @@ impl<P: Process> Engine<P> {
                 };
                 Some(context.stream.claim_idle(&request).await)
             };
-            Background::DueClaimed { reserved: room, wanted, unasked, result }
+            Background::DueClaimed { reserved, busy, wanted, unasked, result }
         });
     }
 
@@ -181,6 +192,7 @@ impl<P: Process> Engine<P> {
     pub(super) fn on_due_claimed(
         &mut self,
         reserved: usize,
+        busy: Option<Busy>,
         wanted: &[(StreamId, u64)],
         unasked: &[(StreamId, u64)],
         result: Option<Result<Claimed, Error>>,
@@ -205,6 +217,7 @@ impl<P: Process> Engine<P> {
             return;
         };
         self.note_dead(&claimed);
+        self.busy = self.busy.take().or(busy);
         self.permits.add_permits(reserved - claimed.entries.len());
         for claimed in std::mem::take(&mut claimed.entries) {
             if let Some(delivery) = self.deliver_again(claimed, true) {

@@ -1,10 +1,11 @@
 //! [`ReadyQueue`]: deliveries that wait to be started, in the order in which they may be.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 
 use super::Delivery;
+use crate::StreamId;
 
 /// Deliveries not started yet.
 ///
@@ -44,9 +45,9 @@ impl ReadyQueue {
         self.retries += 1;
     }
 
-    /// Whether retries wait to be started: then no more of them should be claimed.
-    pub(super) const fn holds_retries(&self) -> bool {
-        self.retries > 0
+    /// Retries that wait to be started, before everything else: then no more of them should be claimed.
+    pub(super) const fn retries(&self) -> usize {
+        self.retries
     }
 
     /// Whether a delivery may start now.
@@ -91,6 +92,28 @@ impl ReadyQueue {
         taken
     }
 
+    /// Takes these out: what waited behind one of them need not wait for it any more.
+    pub(super) fn remove(&mut self, rows: &HashSet<StreamId>) -> Vec<Delivery> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let is_one = |delivery: &Delivery| rows.contains(&delivery.row);
+        let mut removed = Vec::new();
+        for behind in self.lanes.values_mut() {
+            let (taken, kept): (VecDeque<_>, _) = std::mem::take(behind).into_iter().partition(is_one);
+            *behind = kept;
+            removed.extend(taken);
+        }
+        self.retries -= self.ready.iter().take(self.retries).filter(|delivery| is_one(delivery)).count();
+        let (first, kept): (VecDeque<_>, _) = std::mem::take(&mut self.ready).into_iter().partition(is_one);
+        self.ready = kept;
+        for delivery in &first {
+            self.finished(delivery);
+        }
+        removed.extend(first);
+        removed
+    }
+
     fn lane_key(&self, delivery: &Delivery) -> Option<Bytes> {
         if delivery.deliveries > 1 {
             return None;
@@ -102,7 +125,7 @@ impl ReadyQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fields, StreamId};
+    use crate::Fields;
 
     fn delivery(ms: u64, order: &'static str, deliveries: u64) -> Delivery {
         let fields: Fields = [("order_id", order)].into_iter().collect();
@@ -144,10 +167,32 @@ mod tests {
         let mut queue = ReadyQueue::new(None);
         queue.push(delivery(1, "a", 1));
         queue.push_retry(delivery(2, "b", 4));
-        assert!(queue.holds_retries());
+        assert_eq!(queue.retries(), 1);
         assert_eq!(ids(&queue.take(1)), [2]);
-        assert!(!queue.holds_retries());
+        assert_eq!(queue.retries(), 0);
         assert_eq!(ids(&queue.take(1)), [1]);
+    }
+
+    #[test]
+    fn what_waited_behind_one_that_is_taken_out_starts() {
+        let mut queue = ReadyQueue::new(Some("order_id".to_owned()));
+        for (ms, order) in [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "b")] {
+            queue.push(delivery(ms, order, 1));
+        }
+        queue.push_retry(delivery(6, "c", 3));
+        queue.push_retry(delivery(7, "c", 3));
+        let rows = [1, 2, 5, 6, 9].map(|ms| StreamId::new(ms, 0)).into();
+        let mut removed = ids(&queue.remove(&rows));
+        removed.sort_unstable();
+        assert_eq!((removed, queue.retries()), (vec![1, 2, 5, 6], 1));
+        let started = queue.take(9);
+        assert_eq!(ids(&started), [7, 4, 3]);
+        for delivery in &started {
+            queue.finished(delivery);
+        }
+        assert!(!queue.is_ready());
+        queue.push(delivery(8, "a", 1));
+        assert_eq!(ids(&queue.take(9)), [8]);
     }
 
     #[test]

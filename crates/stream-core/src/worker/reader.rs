@@ -136,8 +136,10 @@ impl Reader {
                 stream.read_new(connection, group, consumer, count, settings.block).await
             }
             Source::Polling => match stream.read_now(group, consumer, count).await {
-                // Nothing has been sent back yet.
-                Err(error) if error.kind() == ErrorKind::NoGroup => Ok(Vec::new()),
+                // Nothing has been sent back yet, unless somebody has destroyed the group.
+                Err(error) if error.kind() == ErrorKind::NoGroup => {
+                    self.context.restore_redrive_group().await.map(|()| Vec::new())
+                }
                 result => result,
             },
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinError;
+use tokio::{task::JoinError, time::Instant};
 
 use super::{
     Delivery,
@@ -16,9 +16,7 @@ use crate::{DeadReason, SettledDead, StreamId};
 
 impl<P: Process> Engine<P> {
     pub(super) fn on_finished(&mut self, result: Result<Vec<Finished>, JoinError>) {
-        if self.running.is_empty() {
-            self.busy = None;
-        }
+        self.rest_if_idle();
         // An error is that of a handler abandoned by a drain; its entries are given back.
         let Ok(finished) = result.map_err(propagate_panic) else { return };
         self.context.metrics.counts.processed(finished.len() as u64);
@@ -48,10 +46,14 @@ impl<P: Process> Engine<P> {
     }
 
     fn bury(&mut self, delivery: Delivery, reason: DeadReason, message: String) {
-        tracing::error!(
-            group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
-            reason = reason.label(), error = message, "dead letter"
-        );
+        // The dead letter itself tells of each.
+        let what = ("dead letter", reason.label());
+        if let Some(suppressed) = self.context.health.may_repeat(what, 1, Instant::now()) {
+            tracing::error!(
+                group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
+                reason = reason.label(), error = message, suppressed, "dead letter"
+            );
+        }
         let context = Arc::clone(&self.context);
         self.background.spawn(async move {
             let outcome = bury_until_answered(&context, &delivery, reason, &message).await;

@@ -142,16 +142,19 @@ impl Worker {
             generations: SharedGenerations::default(),
             metrics: self.metrics.clone(),
         };
-        // It ends with the consumers, whatever ends them.
-        let stop_rebuilding = CancellationToken::new();
-        let rebuilding = tokio::spawn(rebuilder.run(stop_rebuilding.clone()));
-        let drained = {
-            let _stops = stop_rebuilding.drop_guard();
-            self.run(process, shutdown).await
+        // It ends with the consumers, whatever ends them; and they with it, should it panic: nobody would rebuild.
+        let (stop_rebuilding, stop) = (CancellationToken::new(), shutdown.child_token());
+        let rebuilding = async {
+            let _stops = stop.clone().drop_guard();
+            tokio::spawn(rebuilder.run(stop_rebuilding.clone())).await
         };
-        match rebuilding.await {
-            Err(error) if error.is_panic() => drained.and(Err(WorkerError::Panicked)),
-            _ => drained,
+        let consuming = async {
+            let _stops = stop_rebuilding.clone().drop_guard();
+            self.run(process, stop.clone()).await
+        };
+        match tokio::join!(consuming, rebuilding) {
+            (drained, Err(error)) if error.is_panic() => drained.and(Err(WorkerError::Panicked)),
+            (drained, _) => drained,
         }
     }
 

@@ -144,6 +144,8 @@ impl<P: Process> Engine<P> {
     /// Brings the next suspect nearer to its start: asks for the turn once everything that is ready here was started,
     /// waits until nothing runs in the worker, claims one.
     pub(super) fn advance_suspects(&mut self) {
+        // Each time: a claim that was under way when a lever was moved notes some afterwards.
+        self.leave_idle_suspects();
         if self.suspects.is_empty() && self.suspects.turn.is_none() {
             return;
         }

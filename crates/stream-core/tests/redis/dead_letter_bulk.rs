@@ -164,6 +164,16 @@ async fn a_wait_for_the_rate_can_be_cancelled() {
 }
 
 #[tokio::test]
+async fn a_dry_run_sends_nothing_and_waits_for_no_rate() {
+    let bench = Bench::start().await;
+    fill(&bench, 300).await;
+    let bulk = Bulk { rate: NonZeroU32::new(1), dry_run: true, ..Bulk::default() };
+    let runs = async { [redrive_all(&bench, &bulk).await.0.done, purge_all(&bench, &bulk).await.0.done] };
+    let done = tokio::time::timeout(crate::support::SOON, runs).await.expect("no wait of minutes");
+    assert_eq!((done, letters(&bench).count().await.unwrap()), ([300, 300], 300));
+}
+
+#[tokio::test]
 async fn an_error_stops_the_run_and_the_progress_told_how_far_it_came() {
     let bench = Bench::start().await;
     fill(&bench, 300).await;

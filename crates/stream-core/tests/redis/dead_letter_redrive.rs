@@ -115,6 +115,27 @@ async fn an_entry_too_wide_for_a_script_comes_back_all_the_same() {
     }
 }
 
+/// The first field of the original is called as what the story may end with.
+#[tokio::test]
+async fn a_field_that_looks_like_the_story_is_the_entrys_own() {
+    let bench = Bench::with_group().await;
+    for fields in [simple(), wide(4_000)] {
+        for value in ["7", "text"] {
+            let own: Fields = [("_dl_redrives", value)].into_iter().collect();
+            let fields: Fields =
+                own.iter().chain(fields.iter()).map(|(a, b)| (a.to_vec(), b.to_vec())).collect();
+            let (id, letter) = bury(&bench, &fields, DeadReason::Poison).await;
+            let told = letters(&bench).get(letter).await.unwrap().unwrap().expect("it can be read");
+            assert_eq!((told.entry_id, told.redrives), (id, 0));
+            assert!(told.fields == fields, "all of them");
+            assert!(matches!(letters(&bench).redrive(letter).await.unwrap(), RedriveOutcome::Sent(_)));
+            let back = redriven(&bench).await.pop().unwrap();
+            assert_eq!(text(&back, "_redrive_count"), "1");
+            assert!(back.fields.iter().skip(2).eq(fields.iter()));
+        }
+    }
+}
+
 #[tokio::test]
 async fn how_often_it_was_sent_back_is_counted() {
     let bench = Bench::with_group().await;
@@ -144,7 +165,7 @@ async fn what_has_no_payload_or_is_no_dead_letter_stays() {
     let id = bench.append(1).await[0];
     bench.deliver_to("a", 1).await;
     bench.cmd::<i64>(&format!("XDEL $stream {id}")).await;
-    bench.stream.dead_letter(GROUP, "a", id, DeadReason::Poison, "", &simple()).await.unwrap();
+    bench.stream.dead_letter(GROUP, "a", id, DeadReason::Poison, "", &Fields::default()).await.unwrap();
     let lost = bench.dead_letters().await[0].id;
     assert_eq!(letters(&bench).redrive(lost).await.unwrap(), RedriveOutcome::PayloadLost);
     for fields in [simple(), wide(4_000)] {
@@ -175,6 +196,19 @@ async fn a_spoilt_redrive_key_leaves_the_dead_letter() {
         let key = bench.stream.key().redrive(GROUP);
         bench.cmd::<()>(&format!("SET {key} text")).await;
         fails_and_leaves(&bench, letter, &[ErrorKind::WrongType], &format!("DEL {key}")).await;
+    }
+}
+
+/// An append that fails in the midst of a transaction or a script: the server goes on with what comes after it in the one.
+#[tokio::test]
+async fn a_redrive_stream_that_takes_no_more_entries_leaves_the_dead_letter() {
+    for fields in [simple(), wide(4_000)] {
+        let bench = Bench::with_group().await;
+        let (_, letter) = bury(&bench, &fields, DeadReason::Poison).await;
+        bench.stream.redrive(GROUP).restore_group(GROUP).await.unwrap();
+        let key = bench.stream.key().redrive(GROUP);
+        bench.cmd::<()>(&format!("XSETID {key} {}", StreamId::MAX)).await;
+        fails_and_leaves(&bench, letter, &[ErrorKind::Server], &format!("DEL {key}")).await;
     }
 }
 

@@ -60,12 +60,19 @@ async fn only_the_owner_of_a_pending_entry_dead_letters_it() {
 }
 
 #[tokio::test]
-async fn an_entry_that_was_deleted_is_recorded_as_lost() {
+async fn an_entry_that_was_deleted_is_recorded_as_lost_unless_its_owner_holds_it() {
     let bench = Bench::with_group().await;
-    let entry = delivered(&bench, &[("a", "1")].into_iter().collect()).await;
-    bench.cmd::<i64>(&format!("XDEL $stream {}", entry.id)).await;
-    assert_eq!(bury(&bench, "a", &entry).await.unwrap(), SettledDead::Moved);
-    assert_eq!(bench.dead().await, [(entry.id.to_string(), "payload_lost".into())]);
+    let held = delivered(&bench, &[("a", "1")].into_iter().collect()).await;
+    let lost = delivered(&bench, &[("a", "2")].into_iter().collect()).await;
+    bench.cmd::<i64>(&format!("XDEL $stream {} {}", held.id, lost.id)).await;
+    let lost = Entry { fields: Fields::default(), ..lost };
+    for entry in [&held, &lost] {
+        assert_eq!(bury(&bench, "a", entry).await.unwrap(), SettledDead::Moved);
+    }
+    let expected = [(held.id.to_string(), "poison".into()), (lost.id.to_string(), "payload_lost".into())];
+    assert_eq!(bench.dead().await, expected);
+    let payloads = bench.dead_letters().await.into_iter().map(|letter| letter.fields.len() - 7);
+    assert_eq!(payloads.collect::<Vec<_>>(), [1, 0]);
     assert!(bench.rows().await.is_empty());
 }
 
@@ -101,6 +108,25 @@ async fn nothing_is_acked_while_the_dead_letters_cannot_be_written() {
 }
 
 #[tokio::test]
+async fn nothing_is_acked_while_the_dead_letters_take_no_more_entries() {
+    let bench = Bench::with_group().await;
+    let dead = bench.stream.key().dead_letters(GROUP);
+    for pairs in [1, 4_000] {
+        let fields: Fields = (0..pairs).map(|n| (format!("f{n}"), "")).collect();
+        let entry = delivered(&bench, &fields).await;
+        bench.dead_letter_stream().append([("foreign", "1")]).await.unwrap();
+        bench.cmd::<()>(&format!("XSETID {dead} {}", StreamId::MAX)).await;
+        assert_eq!(bury(&bench, "a", &entry).await.unwrap_err().kind(), ErrorKind::Server);
+        assert_eq!(bench.rows().await.len(), 1, "{pairs} pairs");
+        bench.cmd::<i64>(&format!("DEL {dead}")).await;
+        assert_eq!(bury(&bench, "a", &entry).await.unwrap(), SettledDead::Moved);
+        assert_eq!(bench.dead().await, [(entry.id.to_string(), "poison".into())]);
+        assert!(bench.rows().await.is_empty());
+        bench.cmd::<i64>(&format!("DEL {dead}")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_long_error_is_cut_at_a_character() {
     let bench = Bench::with_group().await;
     let entry = delivered(&bench, &[("a", "1")].into_iter().collect()).await;
@@ -123,7 +149,8 @@ async fn a_renewal_touches_only_rows_that_are_still_ours() {
     bench.stream.ack(GROUP, &[ids[2]]).await.unwrap();
     bench.cmd::<i64>(&format!("XDEL $stream {}", ids[3])).await;
     let renewed = bench.stream.renew(GROUP, "a", &ids[..4], &[]).await.unwrap();
-    assert_eq!(renewed, Renewed { renewed: 1, gone: vec![ids[3]], ..Renewed::default() });
+    let away = vec![ids[1], ids[2]];
+    assert_eq!(renewed, Renewed { renewed: 1, gone: vec![ids[3]], away, ..Renewed::default() });
     let rows: Vec<_> = bench.rows().await;
     let fresh: Vec<_> = rows.iter().map(|row| (row.id, row.idle < hour, row.consumer.as_str())).collect();
     let gone = (ids[3], false, "a");

@@ -127,3 +127,22 @@ async fn a_deleted_stream_keeps_positions_and_dead_letters() {
     assert!(!bench.stream.delete_stream().await.unwrap());
     assert_eq!(bench.stream.restore_group(GROUP).await.unwrap(), (true, ids[0]));
 }
+
+#[tokio::test]
+async fn a_position_does_not_rise_past_what_could_not_be_noted() {
+    // Each of the keys in which a projection's past is kept, spoilt.
+    for suffix in ["pos:g:applied", "pos:g:dead", "pos:g:redriven", "pos:g:noted"] {
+        let bench = Bench::with_group().await;
+        let ids = bench.append(3).await;
+        bench.deliver_to("c", 3).await;
+        bench.cmd::<i64>(&format!("ZADD {} {} {}", bench.key("pos:g:applied"), ids[0].ms, ids[0])).await;
+        bench.stream.ack(GROUP, &ids).await.unwrap();
+        bench.cmd::<()>(&format!("SET {} spoilt", bench.key(suffix))).await;
+        let error = bench.stream.record_position(GROUP).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WrongType, "{error}");
+        let recorded: Option<String> = bench.cmd(&format!("GET {}", bench.key("pos:g"))).await;
+        assert_eq!(recorded, None, "{suffix}");
+        bench.cmd::<i64>(&format!("DEL {}", bench.key(suffix))).await;
+        assert_eq!(bench.stream.record_position(GROUP).await.unwrap(), ids[2]);
+    }
+}

@@ -1,23 +1,32 @@
 //! Recovery on a server that refuses writes, or whose derived keys somebody has spoilt.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use stream_core::{ConsumerCounters, DeadReason, Holder, Lease, NameLease, NameRenewal, StreamId, Take};
+use stream_core::{
+    ConsumerCounters, DeadReason, Delivery, Holder, Lease, NameLease, NameRenewal, Outcome, StreamId, Take,
+    WorkerSettings,
+};
 use testkit::RedisServer;
+use tokio::sync::Semaphore;
 
 use crate::{
     projection::Counting,
-    support::{Bench, GROUP, SOON, Seen, quick},
+    support::{Bench, GROUP, On, SOON, Seen, quick, retry, text},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A server that refuses whatever needs memory, from now until the limit is lifted.
 async fn full() -> Bench {
+    full_of(10_000).await
+}
+
+/// The same with entries of this size.
+async fn full_of(bytes: usize) -> Bench {
     let server = RedisServer::builder().max_memory_bytes(6_000_000).start().await;
     let bench = Bench::on(server).await;
     bench.stream.restore_group(GROUP).await.expect("the group exists");
-    let value = "x".repeat(10_000);
+    let value = "x".repeat(bytes);
     while bench.stream.append([("v", &value)]).await.is_ok() {}
     bench.cmd::<()>("CONFIG SET maxmemory 1000000").await;
     bench
@@ -127,4 +136,85 @@ async fn a_trimmed_entry_that_its_owner_still_holds_is_counted() {
     let renewed = bench.stream.renew(GROUP, "a", &ids, &[]).await.unwrap();
     assert_eq!((renewed.renewed, renewed.gone), (0, ids.clone()));
     assert_eq!(bench.stream.ack(GROUP, &ids).await.unwrap(), 3, "the rows were left to their owner");
+}
+
+#[tokio::test]
+async fn what_was_trimmed_while_it_was_handled_and_then_failed_is_a_dead_letter_with_its_payload() {
+    for (outcome, reason) in [
+        (Outcome::DeadLetter { reason: "no such customer".to_owned() }, "rejected"),
+        (Outcome::Poison { reason: "no such customer".to_owned() }, "poison"),
+        (retry("no such customer"), "max_deliveries"),
+    ] {
+        let bench = Bench::with_group().await;
+        let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+        let (log, permits) = (seen.clone(), Arc::clone(&gate));
+        let worker = bench.run(
+            WorkerSettings { max_deliveries: 1, claim_min_idle: HOUR, ..quick("c") },
+            On(move |delivery: Delivery| {
+                log.note(&delivery);
+                let (permits, outcome) = (Arc::clone(&permits), outcome.clone());
+                async move {
+                    permits.acquire().await.expect("an open gate").forget();
+                    outcome
+                }
+            }),
+        );
+        let id = bench.append(1).await[0];
+        let wide = bench.stream.append((0..4_000).map(|n| (n.to_string(), "v"))).await.unwrap();
+        seen.reaches(2).await;
+        bench.cmd::<i64>("XTRIM $stream MAXLEN 0").await;
+        gate.add_permits(2);
+        bench.settled().await;
+        let mut letters = bench.dead_letters().await;
+        letters.sort_by_key(|letter| letter.fields.len());
+        let told = |at: usize| ["_dl_id", "_dl_reason", "_dl_error"].map(|name| text(&letters[at], name));
+        assert_eq!(told(0), [id.to_string().as_str(), reason, "no such customer"]);
+        let payload: Vec<_> = letters[0].fields.iter().skip(7).collect();
+        assert_eq!(payload, [(&b"n"[..], &b"0"[..]), (&b"order_id"[..], &b"o-0"[..])]);
+        assert_eq!(told(1), [wide.to_string().as_str(), reason, "no such customer"]);
+        assert_eq!(letters[1].fields.len(), 4_007);
+        worker.drain().await;
+    }
+}
+
+/// Rows that are to be dead letters, more than a page of them, and others behind.
+async fn behind_pages_of_exhausted_rows(bench: &Bench) -> Vec<StreamId> {
+    bench.deliver_to("dead", 1_000).await;
+    let ids: Vec<StreamId> = bench.rows().await.iter().map(|row| row.id).collect();
+    assert!(ids.len() > 450, "{} entries fit", ids.len());
+    for (at, id) in ids.iter().enumerate() {
+        bench.set_row("dead", *id, if at < 450 { 5 } else { 1 }, HOUR).await;
+    }
+    ids
+}
+
+#[tokio::test]
+async fn pages_of_dead_letters_that_cannot_be_written_do_not_hide_what_is_behind_them() {
+    let bench = Bench::with_group().await;
+    bench.append(500).await;
+    let ids = behind_pages_of_exhausted_rows(&bench).await;
+    let dead_letters = bench.stream.key().dead_letters(GROUP);
+    bench.cmd::<()>(&format!("SET {dead_letters} spoilt")).await;
+    let seen = Seen::default();
+    let worker = bench.run(quick("peer"), seen.acking());
+    seen.reaches(50).await;
+    assert!(worker.metric("worker_redis_errors_total", "\"wrong_type\"") > 0, "it is told");
+    assert_eq!(bench.rows().await.len(), 450);
+    bench.cmd::<i64>(&format!("DEL {dead_letters}")).await;
+    bench.settled().await;
+    assert_eq!((bench.dead().await.len(), seen.ids()), (450, ids[450..].to_vec()));
+    worker.drain().await;
+}
+
+#[tokio::test]
+async fn pages_of_exhausted_rows_do_not_keep_a_full_server_from_being_drained() {
+    let bench = full_of(5_000).await;
+    let ids = behind_pages_of_exhausted_rows(&bench).await;
+    let seen = Seen::default();
+    let worker = bench.run(quick("peer"), seen.acking());
+    seen.reaches(ids.len() - 450).await;
+    bench.cmd::<()>("CONFIG SET maxmemory 0").await;
+    bench.settled().await;
+    assert_eq!((bench.dead().await.len(), seen.ids()), (450, ids[450..].to_vec()));
+    worker.drain().await;
 }

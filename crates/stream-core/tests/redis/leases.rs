@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use stream_core::{Lease, Take};
+use stream_core::{Lease, PendingRow, Take};
 use testkit::eventually;
 
-use crate::support::{Bench, SOON};
+use crate::support::{Bench, GROUP, SOON};
 
 fn lease(bench: &Bench, value: &str, ttl: Duration) -> Lease {
     Lease::new(bench.stream.connection().clone(), "{x}:lease".into(), value.into(), ttl)
@@ -53,4 +53,25 @@ async fn a_holder_known_to_be_gone_is_replaced_by_one_successor() {
     gone.take(None).await.unwrap();
     assert_eq!(b.take(Some("gone")).await.unwrap(), Take::Taken);
     assert!(matches!(c.take(Some("gone")).await.unwrap(), Take::Held { value, .. } if value == "b"));
+}
+
+#[tokio::test]
+async fn rows_beyond_a_long_list_that_was_handed_over_are_renewed_too() {
+    let bench = Bench::with_group().await;
+    let mut ids = Vec::new();
+    for _ in 0..11 {
+        ids.extend(bench.append(1_000).await);
+    }
+    bench.deliver_to("c", 11_000).await;
+    let (first, last, others) = (ids[0], ids[10_999], ids[10_998]);
+    for id in [first, last] {
+        bench.set_row("c", id, 1, Duration::from_hours(1)).await;
+    }
+    bench.set_row("somebody", others, 2, Duration::from_hours(1)).await;
+    let renewed = bench.stream.renew(GROUP, "c", &[first, last], &[others]).await.unwrap();
+    assert_eq!((renewed.renewed, renewed.away), (2, vec![others]));
+    let idle = |rows: &[PendingRow], id| rows.iter().find(|row| row.id == id).map(|row| row.idle).unwrap();
+    let rows = bench.rows().await;
+    assert!(idle(&rows, last) < Duration::from_mins(1));
+    assert!(idle(&rows, others) > Duration::from_mins(1), "not stolen");
 }

@@ -7,7 +7,7 @@ use testkit::eventually;
 
 use crate::{
     projection::Counting,
-    support::{Bench, SOON, quick, text},
+    support::{Bench, GROUP, SOON, quick, text},
 };
 
 const LIMIT: i64 = 1 << 53;
@@ -207,4 +207,24 @@ async fn applied(bench: &Bench, entries: i64) {
         if seen == entries { Ok(()) } else { Err(seen.to_string()) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_spoilt_state_stops_commits_before_anything_is_acked_and_is_told() {
+    for (field, value) in [("epoch", "007"), ("epoch", "-1"), ("counted:0", "9223372036854775807")] {
+        let bench = Bench::with_group().await;
+        let state = bench.stream.key().projection(GROUP);
+        bench.cmd::<i64>(&format!("HSET {state} {field} {value}")).await;
+        let worker = bench.project(quick("c"), Counting);
+        bench.numbers(0..10).await;
+        eventually(SOON, "commits are refused", async || {
+            (worker.metric("worker_redis_errors_total", "\"wrong_type\"") >= 2).then_some(())
+        })
+        .await;
+        assert_eq!(bench.rows().await.len(), 10, "{field} {value}: nothing is acked");
+        bench.cmd::<i64>(&format!("HDEL {state} {field}")).await;
+        bench.settled().await;
+        assert_eq!(bench.totals().await["seen"], 10);
+        worker.drain().await;
+    }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use stream_core::{
     Delivery, Effects, Projection, RebuildPhase, RebuildRequest, RebuildStatus, Rejection, StartAt,
+    WorkerError,
 };
 use testkit::eventually;
 
@@ -305,4 +306,26 @@ async fn a_projection_that_does_not_name_its_keys_is_not_rebuilt_and_says_why() 
     let status = bench.until("it is called off", |status| status.phase == RebuildPhase::Aborted).await;
     assert!(status.message.unwrap().contains("key_prefixes"));
     worker.drain().await;
+}
+
+/// Does not know its keys.
+struct Unnamed;
+
+impl Projection for Unnamed {
+    fn project(&self, _: &Delivery, _: &mut Effects<'_>) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    fn key_prefixes(&self) -> &[&str] {
+        panic!("a bug in the projection")
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_that_panics_ends_the_worker_that_would_never_rebuild_again() {
+    let bench = Bench::with_group().await;
+    let worker = bench.project(quick("c"), Unnamed);
+    bench.stream.request_rebuild(GROUP, false).await.unwrap();
+    let error = worker.end().await.unwrap_err();
+    assert!(matches!(error, WorkerError::Panicked), "{error}");
 }

@@ -187,3 +187,23 @@ async fn a_sweep_and_a_retirement_cover_the_redrive_stream() {
     bench.stream.retire_consumer(GROUP, "me", "dead", Some("b"), 10).await.unwrap();
     assert!(bench.stream.registered_consumers().await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_redrive_group_that_was_destroyed_is_recreated_for_what_waits_there() {
+    let bench = Bench::with_group().await;
+    let seen = Seen::default();
+    let worker = bench.run(quick("c"), seen.acking());
+    let id = bench.append(1).await[0];
+    seen.reaches(1).await;
+    let redrive = bench.redrive_stream();
+    bench.send_back(id, 1, &[("n", "0")].into_iter().collect()).await;
+    bench.redriven().await;
+    let destroyed: i64 = bench.cmd(&format!("XGROUP DESTROY {} {GROUP}", redrive.key())).await;
+    assert_eq!(destroyed, 1);
+    bench.cmd::<String>(&format!("XADD {} * _redrive_of {id} _redrive_count 2 n 0", redrive.key())).await;
+    seen.reaches(3).await;
+    bench.redriven().await;
+    assert_eq!(seen.ids(), [id; 3]);
+    assert!(worker.metric("worker_group_restores_total", "") >= 1);
+    worker.drain().await;
+}

@@ -30,3 +30,13 @@ async fn approximate_trims_take_whole_nodes_and_never_too_much() {
     assert_eq!(bench.stream.trim_to_length(to).await.unwrap(), 100);
     assert_eq!(first(&bench).await, Some(ids[200]));
 }
+
+#[tokio::test]
+async fn the_size_of_a_node_is_the_servers_to_tell() {
+    let bench = Bench::start().await;
+    assert_eq!(bench.stream.node_entries_max().await.unwrap(), Some(100));
+    bench.cmd::<()>("CONFIG SET stream-node-max-entries 7").await;
+    assert_eq!(bench.stream.node_entries_max().await.unwrap(), Some(7));
+    bench.cmd::<()>("CONFIG SET stream-node-max-entries 0").await;
+    assert_eq!(bench.stream.node_entries_max().await.unwrap(), None, "no limit");
+}

@@ -274,6 +274,32 @@ async fn a_held_name_is_a_sign_of_life() {
 }
 
 #[tokio::test]
+async fn a_group_that_was_destroyed_under_its_consumers_is_waited_for() {
+    let bench = bench_with_small_nodes().await;
+    let ids = bench.append(5).await;
+    let holder = Holder::current("here", "");
+    let ttl = Duration::from_secs(30);
+    bench.stream.ensure_group("third", StartAt::After(ids[1])).await.unwrap();
+    let name = NameLease::reserve(&bench.stream, "third", "a", &holder, ttl).await.unwrap();
+    bench.deliver_to("a", 5).await;
+    bench.stream.ack(GROUP, &ids).await.unwrap();
+    // They will recreate it where it was; until then nobody knows where that is.
+    bench.cmd::<i64>("XGROUP DESTROY $stream third").await;
+    let rule = rule(ids[4], &[GROUP]);
+    let found = retain(&bench, &rule).await;
+    assert_eq!((found.removed, found.held_by.as_deref()), (0, Some("third")));
+    // By age alone nobody is waited for.
+    let age = RetentionRule { guarded: false, cutoff: ids[1], ..rule.clone() };
+    assert_eq!(retain(&bench, &age).await.removed, 1);
+    bench.stream.ensure_group("third", StartAt::After(ids[1])).await.unwrap();
+    assert_eq!((retain(&bench, &rule).await.removed, first(&bench).await), (1, Some(ids[2])));
+    // Without a consumer it is a group that nobody wants any more.
+    bench.cmd::<i64>("XGROUP DESTROY $stream third").await;
+    name.release(false).await.unwrap();
+    assert_eq!((retain(&bench, &rule).await.removed, first(&bench).await), (2, Some(ids[4])));
+}
+
+#[tokio::test]
 async fn silence_of_a_group_that_has_nothing_to_do_proves_nothing() {
     let bench = bench_with_small_nodes().await;
     let ids = bench.append(2).await;

@@ -175,6 +175,8 @@ async fn reading_and_claiming_stop_at_the_bound_and_go_on_below_it() {
     let settings = WorkerSettings {
         max_parked: 20,
         max_in_flight: 8,
+        // The one that was left behind is idle when it is made so, and not sooner.
+        claim_min_idle: Duration::from_mins(1),
         retry_base: Duration::from_secs(2),
         retry_jitter: 0.0,
         ..quick("c")

@@ -179,3 +179,38 @@ async fn an_idle_worker_claims_although_its_read_may_fill_it() {
         worker.crash().await;
     }
 }
+
+#[tokio::test]
+async fn what_was_lost_before_it_was_started_is_not_started() {
+    let bench = Bench::with_group().await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let (log, permits) = (seen.clone(), Arc::clone(&gate));
+    let settings = WorkerSettings { concurrency: 1, claim_auto: false, ..quick("c") };
+    let worker = bench.run(
+        settings,
+        On(move |delivery: Delivery| {
+            log.note(&delivery);
+            let permits = Arc::clone(&permits);
+            async move {
+                permits.acquire().await.expect("an open gate").forget();
+                Outcome::Ack
+            }
+        }),
+    );
+    let ids = bench.append(5).await;
+    eventually(SOON, "it has them all", async || (bench.rows().await.len() == 5).then_some(())).await;
+    seen.reaches(1).await;
+    // As after a stall for longer than the claim idle time.
+    for id in &ids[1..4] {
+        bench.set_row("somebody", *id, 2, Duration::ZERO).await;
+    }
+    eventually(SOON, "the loss is noticed", async || {
+        (worker.metric("worker_deliveries_total", "\"ownership_lost\"") == 3).then_some(())
+    })
+    .await;
+    gate.add_permits(9);
+    eventually(SOON, "the others are settled", async || (bench.rows().await.len() == 3).then_some(())).await;
+    assert_eq!(seen.ids(), [ids[0], ids[4]]);
+    assert!(bench.owners().await.iter().all(|(_, owner, count)| owner == "somebody" && *count == 2));
+    worker.drain().await;
+}

@@ -44,6 +44,8 @@ fn clean() -> Run {
     let evidence = Evidence {
         dead_letters: GROUPS.map(|group| (group, vec![letter()])).into(),
         stream: vec![order("1-0", "order-1", 1_000), order("2-0", "order-2", 250), poison.clone()],
+        kept: ["1-0", "2-0", "3-0"].map(str::to_owned).into(),
+        retention_lost: GROUPS.map(|group| (group.to_owned(), 0)).into(),
         entries_added: 3,
         groups: GROUPS.map(|group| (group, GroupState::default())).into(),
         projected: Projected {
@@ -91,7 +93,11 @@ fn a_clean_run_is_clean_and_its_duplicates_are_counted() {
 
 #[test]
 fn a_loss_is_found_wherever_it_is() {
-    let changes: [fn(&mut Run); 9] = [
+    let changes: [fn(&mut Run); 13] = [
+        |run| run.evidence.kept.retain(|id| id != "2-0"),
+        |run| *run.evidence.retention_lost.get_mut("analytics").unwrap() += 1,
+        |run| run.evidence.groups.retain(|group, _| *group != "analytics"),
+        |run| *run.evidence.projected.days.get_mut("order.paid:n").unwrap() -= 1,
         |run| {
             let gone = Posted { order_id: "order-9".to_owned(), ..run.journal.posted[0].clone() };
             run.journal.posted.push(gone);
@@ -133,6 +139,7 @@ fn a_double_count_is_found_wherever_it_is() {
     }
     let stored_twice = found(|run| {
         let twice = RawEntry { id: "4-0".to_owned(), ..run.evidence.stream[0].clone() };
+        run.evidence.kept.insert(twice.id.clone());
         run.evidence.stream.push(twice);
         run.evidence.entries_added += 1;
     });
@@ -141,8 +148,15 @@ fn a_double_count_is_found_wherever_it_is() {
 
 #[test]
 fn a_false_answer_or_a_changed_entry_is_a_violation() {
-    let changes: [fn(&mut Run); 7] = [
+    let changes: [fn(&mut Run); 9] = [
         |run| run.evidence.logs.loudest.0 = 1_000,
+        |run| run.journal.posted.truncate(1),
+        |run| {
+            let letter = &mut run.evidence.dead_letters.get_mut("analytics").unwrap()[0];
+            let foreign = letter.clone();
+            letter.fields[0].1 = b"8-0".to_vec();
+            run.evidence.dead_letters.get_mut("analytics").unwrap().push(foreign);
+        },
         |run| run.journal.posted[0].outcome = Outcome::NotStored,
         |run| run.journal.posted[0].outcome = Outcome::Stored("1-1".to_owned()),
         |run| run.journal.posted[0].cents += 1,
@@ -157,6 +171,12 @@ fn a_false_answer_or_a_changed_entry_is_a_violation() {
         assert_eq!(found(change), VIOLATION, "change {index}");
     }
     assert_eq!(found(|run| run.journal.posted[0].outcome = Outcome::Unknown), NOTHING);
+}
+
+#[test]
+fn what_retention_has_trimmed_from_the_front_is_no_loss() {
+    assert_eq!(found(|run| run.evidence.kept.retain(|id| id == "3-0")), NOTHING);
+    assert_eq!(found(|run| run.evidence.kept.clear()), NOTHING);
 }
 
 #[test]

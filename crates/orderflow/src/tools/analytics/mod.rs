@@ -13,6 +13,9 @@ const GROUP: &str = "analytics";
 
 /// Arguments of `orderflow analytics`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration; rebuild has more, see its --help"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -26,13 +26,13 @@ const FAILED_LOOKS_MAX: u32 = 60;
 /// Arguments of `orderflow analytics rebuild`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A running analytics-worker does it: it counts what the stream holds into new figures while every new event goes into
-both, and swaps them in at the end. If it dies, another goes on where it was. This command asks for it and watches;
-stopping the command does not stop the rebuild (--abort does). Events that are counted today but are not in the stream
+A running analytics-worker does it: it counts what the stream holds into new figures while every new event goes into \
+both, and swaps them in at the end. If it dies, another goes on where it was. This command asks for it and watches; \
+stopping the command does not stop the rebuild (--abort does). Events that are counted today but are not in the stream \
 any more would be missing from the new figures: the rebuild is refused then, unless --accept-loss is given.
 
 Exit codes:
-  0   the new figures are live (with --abort: it was called off, or there was none)
+  0   the new figures are live (--abort: it was called off, or there was none)
   1   failed; the figures are as they were
   2   wrong usage
   3   refused: events would be lost
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 

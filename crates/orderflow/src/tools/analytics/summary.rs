@@ -11,7 +11,8 @@ use crate::{
     address::is_loopback,
     configuration::Configuration,
     output::{printable, result},
-    table::{Align, render},
+    table::{Column, render},
+    terminal,
 };
 
 /// Longest wait for a connection.
@@ -21,6 +22,7 @@ const DEADLINE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Arguments of `orderflow analytics summary`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration")]
 pub(crate) struct Args {
     /// Only the last minutes up to now, by event time, e.g. 15m, 1h or 7d
     #[arg(long)]
@@ -34,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -59,7 +61,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.json {
         result(summary)?;
     } else {
-        result(table(&summary))?;
+        result(table(&summary, terminal::width()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +86,7 @@ async fn get(url: Url, timeout: Duration) -> anyhow::Result<Value> {
     Ok(body)
 }
 
-fn table(summary: &Value) -> String {
+fn table(summary: &Value, width: Option<usize>) -> String {
     let text = |value: &Value| match value {
         Value::Null => "unknown".to_owned(),
         Value::String(text) => printable(text),
@@ -94,8 +96,8 @@ fn table(summary: &Value) -> String {
     for (name, sums) in summary["by_type"].as_object().into_iter().flatten() {
         rows.push([printable(name), text(&sums["count"]), text(&sums["amount"])]);
     }
-    let columns = [("TYPE", Align::Left), ("EVENTS", Align::Right), ("AMOUNT", Align::Right)];
-    let mut lines = vec![render(columns, rows), String::new()];
+    let columns = [Column::left("TYPE").cut_to(12), Column::right("EVENTS"), Column::right("AMOUNT")];
+    let mut lines = vec![render(columns, &rows, width), String::new()];
     lines.push(format!("revenue    {}", text(&summary["revenue"])));
     lines.push(format!("events     {}", text(&summary["events"])));
     lines.push(format!("customers  {}", text(&summary["customers"])));
@@ -115,7 +117,7 @@ mod tests {
             "by_type": {"order.paid": {"count": 2, "amount": "49.50"}},
         });
         assert_eq!(
-            table(&summary),
+            table(&summary, None),
             "TYPE        EVENTS  AMOUNT\norder.paid       2   49.50\n\n\
              revenue    unknown\nevents     unknown\ncustomers  3"
         );

@@ -6,7 +6,10 @@ use serde::Serialize;
 use serde_json::json;
 use stream_core::Error;
 
-use crate::{output::printable, redis_access::remedy};
+use crate::{output::printable, redis_access::remedy, terminal::wrap};
+
+/// The longest word for a state.
+const STATE_WIDTH: usize = 7;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -25,6 +28,15 @@ impl State {
             Self::Ok => "ok",
             Self::Warning => "warning",
             Self::Problem => "problem",
+        }
+    }
+
+    /// Green, yellow, red.
+    const fn colour(self) -> u8 {
+        match self {
+            Self::Ok => 32,
+            Self::Warning => 33,
+            Self::Problem => 31,
         }
     }
 }
@@ -94,17 +106,26 @@ impl Report {
         json!({ "healthy": healthy, "checks": self.0 }).to_string()
     }
 
-    /// A line for each finding, another for what to do about it, and a count.
-    pub(super) fn to_text(&self) -> String {
-        let width = self.0.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    /// A line for each finding, another for what to do about it, and a count; lines of at most `width` characters, if
+    /// there is a limit.
+    pub(super) fn to_text(&self, width: Option<usize>, colour: bool) -> String {
+        let names = self.0.iter().map(|check| check.name.len()).max().unwrap_or(0);
         let mut text = String::new();
-        let mut line = |state: &str, check: &str, words: &str| {
-            _ = writeln!(text, "{state:<7}  {check:<width$}  {}", printable(words));
+        let mut line = |state: Option<State>, check: &str, words: &str| {
+            let words = format!("{check:<names$}  {}", printable(words));
+            let word = format!("{:<STATE_WIDTH$}  ", state.map_or("", State::word));
+            // The state is as wide as it looks, whatever its colour is.
+            let words = wrap(&words, width.map(|width| width.saturating_sub(word.len())), names + 2);
+            let words = words.replace('\n', &format!("\n{}", " ".repeat(word.len())));
+            _ = match state.filter(|_| colour) {
+                Some(state) => writeln!(text, "\x1b[{}m{word}\x1b[0m{words}", state.colour()),
+                None => writeln!(text, "{word}{words}"),
+            };
         };
         for check in &self.0 {
-            line(check.state.word(), check.name, &check.message);
+            line(Some(check.state), check.name, &check.message);
             if let Some(remedy) = &check.remedy {
-                line("", "", &format!("-> {remedy}"));
+                line(None, "", &format!("-> {remedy}"));
             }
         }
         let count = |state| self.0.iter().filter(|check| check.state == state).count();
@@ -123,11 +144,14 @@ mod tests {
         report.add(Check::ok("reachable", "it answers"));
         report.add(Check::warning("clock", "2 s ahead", "run NTP"));
         assert_eq!(
-            report.to_text(),
+            report.to_text(None, false),
             "ok       reachable  it answers\n\
              warning  clock      2 s ahead\n                    -> run NTP\n\
              1 ok, 1 warnings, 0 problems"
         );
         assert_eq!(report.worst(), State::Warning);
+        let narrow = report.to_text(Some(28), true);
+        let ok = "\x1b[32mok       \x1b[0mreachable  it\n                    answers\n";
+        assert!(narrow.starts_with(ok), "{narrow:?}");
     }
 }

@@ -6,7 +6,7 @@ use service_kit::Settings;
 use stream_core::{Error, EventStream, GroupInfo, Lag, PendingFilter, StreamInfo};
 
 use super::{Check, Report};
-use crate::{durations, redis_access::Access};
+use crate::{durations, output::entries, redis_access::Access};
 
 /// Whatever is held alive is renewed long before: entries that were idle so many times `claim_min_idle` lie there.
 const IDLE_FACTOR: u32 = 6;
@@ -58,7 +58,7 @@ async fn lag(stream: &EventStream, info: &StreamInfo, group: &GroupInfo) -> Resu
         Lag::Known(0) => Check::ok("lag", format!("{name} has been delivered everything")),
         Lag::Known(waiting) if group.consumers == 0 => Check::problem(
             "lag",
-            format!("{waiting} entries wait for {name}, which has no consumer"),
+            format!("{} for {name}, which has no consumer", wait(waiting)),
             format!("start a worker of the group {name}"),
         ),
         Lag::Known(waiting) => {
@@ -66,7 +66,7 @@ async fn lag(stream: &EventStream, info: &StreamInfo, group: &GroupInfo) -> Resu
             let age = oldest.map(|id| Duration::from_millis(durations::now_ms().saturating_sub(id.ms)));
             let age =
                 age.map_or_else(String::new, |age| format!(", the oldest for {}", durations::short(age)));
-            Check::ok("lag", format!("{waiting} entries wait for {name}{age}"))
+            Check::ok("lag", format!("{} for {name}{age}", wait(waiting)))
         }
         Lag::Unknown => Check::ok("lag", format!("{name} has more to read than can be counted")),
     })
@@ -107,10 +107,10 @@ async fn consumers(stream: &EventStream, group: &GroupInfo) -> Result<Check, Err
     let dead: Vec<_> = consumers.iter().zip(&alive).filter(|(_, alive)| !**alive).map(|(c, _)| c).collect();
     let holding: Vec<&str> = dead.iter().filter(|c| c.pending > 0).map(|c| c.name.as_str()).collect();
     if !holding.is_empty() {
-        let entries: u64 = dead.iter().map(|consumer| consumer.pending).sum();
+        let held: u64 = dead.iter().map(|consumer| consumer.pending).sum();
         return Ok(Check::warning(
             "consumers",
-            format!("without a living process, {} hold {entries} entries of {name}", listed(&holding)),
+            format!("without a living process, {} hold {} of {name}", listed(&holding), entries(held)),
             "peers claim them soon, and the reaper removes the consumers; if not, start a worker and the reaper",
         ));
     }
@@ -128,6 +128,10 @@ async fn dead_letters(stream: &EventStream, group: &GroupInfo) -> Result<Check, 
             format!("look at them and send them back or purge them: orderflow dlq ls {name}"),
         ),
     })
+}
+
+fn wait(waiting: u64) -> String {
+    format!("{} {}", entries(waiting), if waiting == 1 { "waits" } else { "wait" })
 }
 
 fn listed(names: &[&str]) -> String {

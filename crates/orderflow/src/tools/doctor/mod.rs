@@ -10,7 +10,12 @@ use std::process::ExitCode;
 use service_kit::config::ConfigArgs;
 
 use self::check::{Check, Report, State};
-use crate::{configuration::Configuration, output::result, redis_access::Access};
+use crate::{
+    configuration::Configuration,
+    output::result,
+    redis_access::Access,
+    terminal::{stdout_takes_colour, width},
+};
 
 /// Arguments of `orderflow doctor`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     strict: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
 
@@ -47,6 +52,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let tolerated = if args.strict { State::Ok } else { State::Warning };
     let healthy = report.worst() <= tolerated;
-    result(if args.json { report.to_json(healthy) } else { report.to_text() })?;
+    result(if args.json { report.to_json(healthy) } else { report.to_text(width(), stdout_takes_colour()) })?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stream_core::Error;
 
 use super::{Check, Report};
-use crate::{durations, redis_access::Access};
+use crate::{durations, output::entries, redis_access::Access};
 
 pub(super) async fn check(access: &Access, report: &mut Report) {
     report.add_result("stream", stream(access).await);
@@ -31,7 +31,7 @@ async fn stream(access: &Access) -> Result<Check, Error> {
         let age = Duration::from_millis(durations::now_ms().saturating_sub(entry.id.ms));
         format!(", the oldest {} old", durations::short(age))
     });
-    Ok(Check::ok("stream", format!("{key} has {} entries{oldest}", info.length)))
+    Ok(Check::ok("stream", format!("{key} has {}{oldest}", entries(info.length))))
 }
 
 async fn reaper(access: &Access) -> Result<Check, Error> {

@@ -23,7 +23,7 @@ pub struct Bulk {
     pub filter: DeadLetterFilter,
     /// Their own IDs, whose milliseconds are the time of death; always the oldest first.
     pub range: RangeQuery,
-    /// At most so many a second.
+    /// At most so many a second; a dry run sends nothing and does not wait.
     pub rate: Option<NonZeroU32>,
     /// Only count.
     pub dry_run: bool,
@@ -70,7 +70,7 @@ impl<P: FnMut(&BulkTotals)> Run<'_, P> {
         if self.cancel.is_cancelled() {
             return false;
         }
-        let Some(rate) = self.bulk.rate else { return true };
+        let Some(rate) = self.bulk.rate.filter(|_| !self.bulk.dry_run) else { return true };
         let now = Instant::now();
         let slot = now.checked_sub(CATCH_UP).map_or(self.next_slot, |past| self.next_slot.max(past));
         self.next_slot = slot + Duration::from_secs(1) / rate.get();

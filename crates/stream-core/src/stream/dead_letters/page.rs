@@ -111,7 +111,8 @@ impl DeadLetters {
 #[derive(Debug)]
 pub(super) struct Chunk(usize);
 
-const CHUNK_ENTRIES_MAX: usize = 500;
+/// Small ones say nothing about those that come after them, of up to a megabyte each and more.
+const CHUNK_ENTRIES_MAX: usize = 64;
 const CHUNK_BYTES: usize = 4 << 20;
 
 impl Default for Chunk {

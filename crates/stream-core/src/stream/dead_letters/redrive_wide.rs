@@ -6,6 +6,7 @@ use super::{DeadLetter, DeadLetters, RedriveOutcome};
 use crate::{
     Error, StartAt, StreamId, StreamKey,
     reply::{EntriesReply, take_id},
+    scripts,
 };
 
 const OPERATION: &str = "redrive (wide)";
@@ -14,8 +15,8 @@ const OPERATION: &str = "redrive (wide)";
 const ATTEMPTS_MAX: usize = 50;
 
 impl DeadLetters {
-    /// Like the script: both writes or none. Redis does not roll a transaction back, but a full server refuses it
-    /// whole, and the types, checked under the watch, are the other thing that could fail in it.
+    /// Like the script: both writes or none. Redis does not roll a transaction back and goes on with one of which a
+    /// command failed: the delete looks whether the append did not.
     pub(super) async fn redrive_wide(&self, id: StreamId) -> Result<RedriveOutcome, Error> {
         let redrive = self.stream.redrive(&self.group);
         let mut connection = self.stream.connection().exclusive(OPERATION).await?;
@@ -43,6 +44,10 @@ impl DeadLetters {
         if send::<String>(connection, redis::cmd("TYPE").arg(redrive)).await? != "stream" {
             return Ok(None);
         }
+        let mut last = redis::cmd("XREVRANGE");
+        last.arg(redrive).arg("+").arg("-").arg("COUNT").arg(1);
+        let last = send::<EntriesReply>(connection, &last).await?.entries.pop();
+        let newest = last.map_or_else(String::new, |entry| entry.id.to_string());
         let mut range = redis::cmd("XRANGE");
         let mut found = send::<EntriesReply>(connection, range.arg(&self.key).arg(id).arg(id)).await?.entries;
         let Some(entry) = found.pop() else { return Ok(Some(RedriveOutcome::Absent)) };
@@ -53,8 +58,8 @@ impl DeadLetters {
         for (field, value) in letter.fields.iter() {
             append.arg(field).arg(value);
         }
-        let mut delete = redis::cmd("XDEL");
-        delete.arg(&self.key).arg(id);
+        let mut delete = redis::cmd("EVAL");
+        delete.arg(scripts::WIDE_REDRIVEN).arg(2).arg(&self.key).arg(redrive).arg(id).arg(newest);
         let mut transaction = Pipeline::new();
         transaction.atomic().add_command(append).add_command(delete).ignore();
         let reply: Value =
