@@ -92,6 +92,7 @@ impl Events {
     pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let rest = rest.len();
                 let field = |name: &str| {
                     event
                         .lines()
@@ -100,7 +101,7 @@ impl Events {
                 };
                 let found = field("event:")
                     .map(|name| (name, serde_json::from_str(&field("data:").unwrap_or_default()).unwrap()));
-                self.text = rest.to_owned();
+                self.text.drain(..self.text.len() - rest);
                 if found.is_some() {
                     return found;
                 }

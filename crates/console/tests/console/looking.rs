@@ -137,11 +137,11 @@ async fn the_servers_page_tells_of_it_and_of_what_holds_retention_back() {
     let bench = Bench::start(&[("RETENTION__AGE", "1ms"), ("RETENTION__GROUPS", "g")]).await;
     bench.stream.ensure_group("g", StartAt::Beginning).await.unwrap();
     let id = bench.append("o-1", "").await;
-    let held = async || {
+    let is_held = async || {
         let server = bench.get("/api/server").await.ok();
         (server["retention"]["holds"] != json!([])).then_some(server)
     };
-    let server = eventually(SOON, "the entry is old enough", held).await;
+    let server = eventually(SOON, "the entry is old enough", is_held).await;
     assert!(matches!(server["name"].as_str(), Some("redis" | "valkey")));
     assert_eq!((&server["role"], &server["eviction_policy"]), (&json!("primary"), &json!("noeviction")));
     assert!(server["uptime_s"].is_u64() && server["memory"]["used"].as_u64() > Some(0));
