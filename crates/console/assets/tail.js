@@ -10,13 +10,15 @@ import { button, field, input, notice, panel, select, viewHead } from "./ui.js";
 
 const KEPT = 500;
 const RETRY_MS = 2000;
+/** However fast entries come, the list is drawn this often at most. */
+const DRAW_MS = 200;
 const FILTERS = ["type", "order_id", "customer", "contains"];
 
 export function create() {
   let source = null;
   let filters = {};
   let retry = 0;
-  let frame = 0;
+  let drawing = 0;
   let paused = false;
   let rows = [];
   let waiting = [];
@@ -110,9 +112,9 @@ export function create() {
   }
 
   function draw() {
-    if (frame) return;
-    frame = requestAnimationFrame(() => {
-      frame = 0;
+    if (drawing) return;
+    drawing = setTimeout(() => {
+      drawing = 0;
       table.update(rows);
       const held = waiting.length + overflowed;
       setText(
@@ -126,7 +128,7 @@ export function create() {
         skippedNote,
         `${plural(skipped, "entry", "entries")} skipped: they came faster than this browser took them. They are in the stream; use Replay to see them.`,
       );
-    });
+    }, DRAW_MS);
   }
 
   function away(text) {
@@ -194,7 +196,7 @@ export function create() {
       open();
     },
     close() {
-      cancelAnimationFrame(frame);
+      clearTimeout(drawing);
       close();
       source = null;
     },
