@@ -157,6 +157,20 @@ impl Bench {
         group["consumers"].as_array()?.iter().find(|it| it["name"] == name).cloned()
     }
 
+    /// Waits until so many entries of a group have been idle for long enough to be claimed, all of them at once.
+    pub(crate) async fn idle(&self, group: &str, count: usize) {
+        let path = format!("/api/groups/{group}/pending?min_idle_ms=300");
+        let idle = async || {
+            let pending = self.get(&path).await.ok();
+            if pending["entries"].as_array().unwrap().len() == count {
+                Ok(())
+            } else {
+                Err(pending.to_string())
+            }
+        };
+        eventually(SOON, "the entries are idle for long enough", idle).await;
+    }
+
     /// Appends an order event.
     pub(crate) async fn append(&self, order_id: &str, does: &str) -> StreamId {
         let fields = [

@@ -118,13 +118,9 @@ async fn workers_are_added_crashed_claimed_from_and_removed() {
 
     error(form("/autoclaim", "group=g").await, 400, "required");
     error(form("/autoclaim", "group=g&consumer=nobody").await, 404, "nobody");
-    let claimed = async || {
-        let (status, claimed) = form("/autoclaim", "group=g&consumer=a").await;
-        assert_eq!(status, 200);
-        (claimed["claimed"] == 3).then_some(claimed)
-    };
-    let claimed = eventually(SOON, "they have been idle for long enough", claimed).await;
-    assert_eq!(claimed, json!({ "claimed": 3, "processed": 3, "deleted": [], "min_idle_ms": 300 }));
+    bench.idle("g", 3).await;
+    let claimed = form("/autoclaim", "group=g&consumer=a").await;
+    assert_eq!(claimed, (200, json!({ "claimed": 3, "processed": 3, "deleted": [], "min_idle_ms": 300 })));
 
     // b leaves with entries that it has dropped.
     assert_eq!(

@@ -41,12 +41,8 @@ async fn a_consumer_is_paused_resumed_crashed_and_another_claims_what_it_left() 
 
     let short = bench.post("/api/groups/g/consumers/b/claim", json!({ "min_idle_ms": 1 })).await;
     assert_eq!(short.problem(), (422, "/problems/min-idle-too-short".to_owned()));
-    let claim = async || {
-        let report =
-            bench.client.send(reqwest::Method::POST, "/api/groups/g/consumers/b/claim", None).await.ok();
-        (report["claimed"] != json!([])).then_some(report)
-    };
-    let report = eventually(SOON, "they have been idle for long enough", claim).await;
+    bench.idle("g", 3).await;
+    let report = bench.client.send(reqwest::Method::POST, "/api/groups/g/consumers/b/claim", None).await.ok();
     let texts: Vec<_> = ids.iter().map(ToString::to_string).collect();
     assert_eq!(report["claimed"], json!(texts));
     assert_eq!((&report["processed"], &report["min_idle_ms"]), (&json!(3), &json!(300)));

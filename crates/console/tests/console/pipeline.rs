@@ -87,11 +87,9 @@ async fn the_guides_story_runs_through_its_own_routes() {
             .iter()
             .all(|row| row["consumer"] == "worker-c" && row["deliveries"] == 1)
     );
-    let claim = async || {
-        let claimed = bench.client.form("/autoclaim", "group=analytics&consumer=worker-d").await.ok();
-        (claimed["claimed"] == 3).then_some(claimed)
-    };
-    let claimed = eventually(SOON, "they are idle for long enough", claim).await;
+    bench.idle("analytics", 3).await;
+    let claimed = bench.client.form("/autoclaim", "group=analytics&consumer=worker-d").await.ok();
+    assert_eq!(claimed["claimed"], 3);
     assert_eq!((&claimed["processed"], &claimed["deleted"]), (&json!(3), &json!([])));
     pipeline.state("nothing is pending", |state| state["pending"] == json!([])).await;
 
