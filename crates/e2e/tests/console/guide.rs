@@ -29,6 +29,13 @@ async fn drained(page: &Page) {
     }
 }
 
+/// Has a consumer of analytics drop its next three deliveries, and waits until it knows.
+async fn crash(page: &Page, consumer: &str) {
+    page.click(&format!("crash-analytics-{consumer}")).await;
+    let extra = cell("analytics", consumer, "extra");
+    page.browser.reads(&extra, "it drops the next ones", |it| it.contains("drops the next")).await;
+}
+
 #[tokio::test]
 async fn produce_crash_claim_replay_trim_and_remove() {
     let (up, page) = demo().await;
@@ -49,8 +56,7 @@ async fn produce_crash_claim_replay_trim_and_remove() {
         .await;
 
     // Crash the next three of worker-c, which is alone in its group: whatever comes is its.
-    page.click("crash-analytics-worker-c").await;
-    page.browser.reads(&cell("analytics", "worker-c", "extra"), "it was told", |it| it.contains('3')).await;
+    crash(&page, "worker-c").await;
     page.produce(3).await;
     page.value(&part("group-analytics-pending"), 3).await;
     page.value(&cell("analytics", "worker-c", "pending"), 3).await;
@@ -108,8 +114,7 @@ async fn produce_crash_claim_replay_trim_and_remove() {
     page.value(&part("stream-length"), left).await;
 
     // Remove a consumer with pending entries: a peer gets them first.
-    page.click("crash-analytics-worker-e").await;
-    page.browser.reads(&cell("analytics", "worker-e", "extra"), "it was told", |it| it.contains('3')).await;
+    crash(&page, "worker-e").await;
     page.click("pause-analytics-worker-c").await;
     page.browser
         .reads(&cell("analytics", "worker-c", "state"), "it is paused", |it| it.contains("paused"))
@@ -125,7 +130,7 @@ async fn produce_crash_claim_replay_trim_and_remove() {
     page.value(&part("group-analytics-pending"), 0).await;
 
     // The last consumer of a group cannot be removed while it holds something that nobody could take over.
-    page.click("crash-analytics-worker-c").await;
+    crash(&page, "worker-c").await;
     page.produce(1).await;
     page.value(&cell("analytics", "worker-c", "pending"), 1).await;
     page.click("remove-analytics-worker-c").await;
