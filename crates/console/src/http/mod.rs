@@ -1,6 +1,7 @@
 //! The routes: the page, the API that it uses, and the OpenAPI document made of it.
 
 mod extract;
+mod form;
 mod guard;
 mod guide;
 mod levers;
@@ -115,7 +116,7 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(bounded)
         .layer(checked)
-        .layer(middleware::from_fn(guide::translate))
+        .layer(middleware::from_fn(form::translate))
         .layer(middleware::from_fn_with_state(app.clone(), guard::count))
         .layer(middleware::from_fn(guard::protect))
         .with_state(app)
