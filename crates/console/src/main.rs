@@ -25,7 +25,7 @@ use crate::service::Console;
 
 fn main() -> ExitCode {
     let service = Service {
-        name: env!("CARGO_PKG_NAME"),
+        name: "console",
         version: env!("CARGO_PKG_VERSION"),
         about: env!("CARGO_PKG_DESCRIPTION"),
         ops_listen_key: "console.ops_listen",

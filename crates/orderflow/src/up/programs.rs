@@ -39,10 +39,10 @@ impl Programs {
 fn missing_message(missing: &[&str], beside: &Path) -> String {
     let release = if beside.ends_with("release") { " --release" } else { "" };
     format!(
-        "cannot find {} in {} or in PATH; in the Orderflow sources, build with `cargo build{release} -p {}`",
+        "cannot find {} in {} or in PATH; in the Orderflow sources, build with `cargo build{release} --bin {}`",
         missing.join(", "),
         beside.display(),
-        missing.join(" -p ")
+        missing.join(" --bin ")
     )
 }
 
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(
             message,
             "cannot find reaper, producer-api in /x/target/release or in PATH; in the Orderflow sources, build \
-             with `cargo build --release -p reaper -p producer-api`"
+             with `cargo build --release --bin reaper --bin producer-api`"
         );
     }
 

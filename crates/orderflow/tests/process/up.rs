@@ -250,7 +250,7 @@ fn what_is_missing_is_named_with_how_to_get_it() {
     }
     let no_services = Ended::of(installation.up(&[]).env("PATH", "/nowhere")).failure(1);
     assert!(no_services.contains("cannot find producer-api, reaper in "), "{no_services}");
-    assert!(no_services.contains("`cargo build -p producer-api -p reaper`"), "{no_services}");
+    assert!(no_services.contains("`cargo build --bin producer-api --bin reaper`"), "{no_services}");
 }
 
 #[test]
