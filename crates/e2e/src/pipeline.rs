@@ -206,6 +206,33 @@ impl Pipeline {
         .await;
     }
 
+    /// Lets a good entry die in a group, as a faulty release of its handler would have it.
+    pub async fn let_die(&self, group: &str, id: &str) {
+        let mut connection = self.connection().await;
+        let entries: Vec<(String, Vec<String>)> = redis::cmd("XRANGE")
+            .arg(&self.stream)
+            .arg(id)
+            .arg(id)
+            .query_async(&mut connection)
+            .await
+            .expect("XRANGE succeeds");
+        let mut letter = redis::cmd("XADD");
+        letter.arg(format!("{{{}}}:dlq:{group}", self.stream)).arg("*");
+        for (name, value) in [
+            ("_dl_id", id),
+            ("_dl_group", group),
+            ("_dl_consumer", "worker-a"),
+            ("_dl_deliveries", "5"),
+            ("_dl_reason", "max_deliveries"),
+            ("_dl_error", "smtp: no route to host"),
+            ("_dl_time_ms", "1716998413541"),
+        ] {
+            letter.arg(name).arg(value);
+        }
+        letter.arg(&entries[0].1);
+        letter.query_async::<String>(&mut connection).await.expect("XADD succeeds");
+    }
+
     /// The dead letters of a group, each as its fields.
     pub async fn dead_letters(&self, group: &str) -> Vec<HashMap<String, String>> {
         let key = format!("{{{}}}:dlq:{group}", self.stream);

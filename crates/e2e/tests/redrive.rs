@@ -27,36 +27,6 @@ async fn sent(service: &Service) -> f64 {
     service.metric("notifications_sent_total{channel=\"log\",outcome=\"sent\"}").await
 }
 
-/// Lets good orders die in the group, as a faulty release of its handler would have it.
-async fn die(pipeline: &Pipeline, ids: &[String]) {
-    let mut connection = pipeline.connection().await;
-    let dead_letters = format!("{{{}}}:dlq:{GROUP}", pipeline.stream);
-    for id in ids {
-        let entries: Vec<(String, Vec<String>)> = redis::cmd("XRANGE")
-            .arg(&pipeline.stream)
-            .arg(id)
-            .arg(id)
-            .query_async(&mut connection)
-            .await
-            .expect("XRANGE");
-        let mut letter = redis::cmd("XADD");
-        letter.arg(&dead_letters).arg("*");
-        for (name, value) in [
-            ("_dl_id", id.as_str()),
-            ("_dl_group", GROUP),
-            ("_dl_consumer", "worker-a"),
-            ("_dl_deliveries", "5"),
-            ("_dl_reason", "max_deliveries"),
-            ("_dl_error", "smtp: no route to host"),
-            ("_dl_time_ms", "1716998413541"),
-        ] {
-            letter.arg(name).arg(value);
-        }
-        letter.arg(&entries[0].1);
-        letter.query_async::<String>(&mut connection).await.expect("XADD");
-    }
-}
-
 #[tokio::test]
 async fn what_died_in_one_group_goes_back_to_it_alone() {
     let mut pipeline = Pipeline::new().await;
@@ -69,7 +39,9 @@ async fn what_died_in_one_group_goes_back_to_it_alone() {
     }
     pipeline.settled().await;
     assert!((sent(&notifications).await - 3.0).abs() < 0.5);
-    die(&pipeline, &ids).await;
+    for id in &ids {
+        pipeline.let_die(GROUP, id).await;
+    }
 
     let output = dlq(&pipeline, &["redrive", GROUP, "--all"]).await;
     assert!(output.status.success(), "{output:?}");

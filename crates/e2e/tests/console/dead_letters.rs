@@ -12,31 +12,14 @@ use crate::{
 
 const GROUP: &str = "notifications";
 
-/// Lets orders die in the group that it can handle, as a faulty release of its handler would have it.
+/// Orders of two types that have died in the group, which can handle them.
 async fn die(pipeline: &Pipeline, count: usize) {
-    let mut connection = pipeline.connection().await;
     for n in 0..count {
         let order = format!("o-{n}");
         let kind = if n % 2 == 0 { "order.paid" } else { "order.placed" };
         let fields = [("type", kind), ("order_id", &order), ("customer", "eve"), ("amount", "1.00")];
         let id = pipeline.xadd(&fields).await;
-        let mut letter = redis::cmd("XADD");
-        letter.arg(format!("{{{}}}:dlq:{GROUP}", pipeline.stream)).arg("*");
-        for (name, value) in [
-            ("_dl_id", id.as_str()),
-            ("_dl_group", GROUP),
-            ("_dl_consumer", "worker-a"),
-            ("_dl_deliveries", "5"),
-            ("_dl_reason", "max_deliveries"),
-            ("_dl_error", "smtp: no route to host"),
-            ("_dl_time_ms", "1716998413541"),
-        ] {
-            letter.arg(name).arg(value);
-        }
-        for (name, value) in fields {
-            letter.arg(name).arg(value);
-        }
-        letter.query_async::<String>(&mut connection).await.expect("XADD");
+        pipeline.let_die(GROUP, &id).await;
     }
     pipeline.settled().await;
 }
