@@ -42,7 +42,10 @@ impl RedisServer {
     pub(super) async fn spawn(port: u16) -> anyhow::Result<Self> {
         let program = programs::redis_server()?;
         let dir = DataDir::open().await?;
-        ensure_free(port, &dir)?;
+        ensure_unused(&dir)?;
+        ensure_free(port)?;
+        // What a run that was killed has left is not true any more.
+        Record::remove(dir.path());
         let log = dir.new_log()?;
         let errors = log.try_clone().context("cannot write the log of Redis")?;
         let argv = arguments(port, &dir.redis());
@@ -140,12 +143,36 @@ impl RedisServer {
     }
 }
 
-fn ensure_free(port: u16, dir: &DataDir) -> anyhow::Result<()> {
-    let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { return Ok(()) };
-    let cause = if error.kind() == io::ErrorKind::AddrInUse {
-        format!("it is taken{}", left_behind(port, dir))
-    } else {
-        error.to_string()
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        Record::remove(self.dir.path());
+    }
+}
+
+/// An `orderflow up` that was killed could not stop its Redis. A second server on the same files, on whatever port, would
+/// spoil them.
+fn ensure_unused(dir: &DataDir) -> anyhow::Result<()> {
+    let Some(record) = Record::read(dir.path()) else { return Ok(()) };
+    let pid = i32::try_from(record.redis_pid).ok().filter(|pid| *pid > 0);
+    // The ID alone may be another process's by now.
+    let port = record.redis_url.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+    match (pid, port) {
+        (Some(pid), Some(port)) if kill(Pid::from_raw(pid), None).is_ok() && bind(port).is_err() => {
+            anyhow::bail!(
+                "the redis-server of an `orderflow up` that was killed (process {pid}, port {port}) still uses {}; \
+                 stop it with kill {pid}, then start this one again",
+                dir.path().display()
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ensure_free(port: u16) -> anyhow::Result<()> {
+    let Err(error) = bind(port) else { return Ok(()) };
+    let cause = match error.kind() {
+        io::ErrorKind::AddrInUse => "it is taken".to_owned(),
+        _ => error.to_string(),
     };
     anyhow::bail!(
         "cannot start a Redis on port {port}: {cause}; choose another with --embedded-redis-port, or use a \
@@ -153,16 +180,8 @@ fn ensure_free(port: u16, dir: &DataDir) -> anyhow::Result<()> {
     )
 }
 
-/// An `orderflow up` that was killed could not stop its Redis.
-fn left_behind(port: u16, dir: &DataDir) -> String {
-    let record = Record::read(dir.path()).filter(|record| record.redis_url.contains(&format!(":{port}/")));
-    let pid = record.and_then(|record| i32::try_from(record.redis_pid).ok()).filter(|pid| *pid > 0);
-    match pid.filter(|pid| kill(Pid::from_raw(*pid), None).is_ok()) {
-        Some(pid) => format!(
-            ", it seems by process {pid}, the redis-server of an `orderflow up` that was killed (stop it: kill {pid})"
-        ),
-        None => String::new(),
-    }
+fn bind(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
 /// Loopback only, everything kept, nothing evicted.

@@ -236,6 +236,35 @@ async fn a_directory_and_its_ports_serve_one_at_a_time() {
     .await;
 }
 
+#[tokio::test]
+async fn the_data_of_a_run_that_was_killed_are_left_to_the_redis_that_still_uses_them() {
+    let first = Installation::new();
+    let mut up = Up::started(first.up(&[]));
+    kill(up.pid(), Signal::SIGKILL).unwrap();
+    let redis = up.service_pid("redis");
+    for service in SERVICES {
+        // Those that have noticed are gone already.
+        _ = kill(up.service_pid(service), Signal::SIGKILL);
+    }
+    up.end();
+    // On the port that is taken, on another one, and as often as it is tried.
+    let second = Installation::new();
+    for port in [first.redis_port, second.redis_port, second.redis_port] {
+        let mut command = second.command(&["up", "--embedded-redis-port", &port.to_string()]);
+        let stderr = Ended::of(command.current_dir(first.work())).failure(1);
+        assert!(
+            stderr.contains(&format!("(process {redis}, port {}) still uses ", first.redis_port)),
+            "{stderr}"
+        );
+        assert!(stderr.contains(&format!("kill {redis}")), "{stderr}");
+    }
+    kill(redis, Signal::SIGTERM).unwrap();
+    eventually(Duration::from_secs(10), "it has stopped", async || (!first.redis_runs()).then_some(())).await;
+    let mut command = second.up(&[]);
+    command.current_dir(first.work());
+    drop(Up::started(command));
+}
+
 #[test]
 fn what_is_missing_is_named_with_how_to_get_it() {
     let installation = Installation::new();
