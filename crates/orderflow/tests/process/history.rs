@@ -149,6 +149,8 @@ async fn a_file_is_there_whole_or_as_it_was() {
     assert!(stderr.contains("there is no directory nowhere"), "{stderr}");
     let stderr = export(&["/dev/null", "--force"]).failure(1);
     assert!(stderr.contains("is no plain file"), "{stderr}");
+    let stderr = export(&["-"]).failure(1);
+    assert!(stderr.contains("with --json"), "{stderr}");
     assert_eq!(names(dir.path()), ["new", "out"], "nothing unfinished is left");
 }
 
