@@ -124,7 +124,7 @@ mod tests {
         let server = RedisServer::start().await;
         let settings = ConnectSettings { url: server.url(), ..ConnectSettings::default() };
         let connection = Connector::new(settings).unwrap().commands().unwrap();
-        let stream = EventStream::new(connection, StreamKey::new(&server.unique_stream("orders")).unwrap());
+        let stream = EventStream::new(connection, StreamKey::new(server.unique_stream("orders")).unwrap());
         let mut ids = Vec::new();
         for _ in 0..20 {
             ids.push(stream.append([("a", "b")]).await.unwrap());
