@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use testkit::{RedisServer, eventually, free_port};
 
@@ -236,12 +239,22 @@ async fn a_directory_and_its_ports_serve_one_at_a_time() {
     .await;
 }
 
+/// Stops a process when dropped, whatever becomes of the test.
+struct Left(Pid);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        _ = kill(self.0, Signal::SIGTERM);
+    }
+}
+
 #[tokio::test]
 async fn the_data_of_a_run_that_was_killed_are_left_to_the_redis_that_still_uses_them() {
     let first = Installation::new();
     let mut up = Up::started(first.up(&[]));
     kill(up.pid(), Signal::SIGKILL).unwrap();
-    let redis = up.service_pid("redis");
+    let left = Left(up.service_pid("redis"));
+    let redis = left.0;
     for service in SERVICES {
         // Those that have noticed are gone already.
         _ = kill(up.service_pid(service), Signal::SIGKILL);
@@ -258,7 +271,7 @@ async fn the_data_of_a_run_that_was_killed_are_left_to_the_redis_that_still_uses
         );
         assert!(stderr.contains(&format!("kill {redis}")), "{stderr}");
     }
-    kill(redis, Signal::SIGTERM).unwrap();
+    drop(left);
     eventually(Duration::from_secs(10), "it has stopped", async || (!first.redis_runs()).then_some(())).await;
     let mut command = second.up(&[]);
     command.current_dir(first.work());
