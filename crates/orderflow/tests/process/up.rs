@@ -2,10 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 use testkit::{RedisServer, eventually, free_port};
 
@@ -237,45 +234,6 @@ async fn a_directory_and_its_ports_serve_one_at_a_time() {
         (!first.redis_runs() && !first.services_run()).then_some(())
     })
     .await;
-}
-
-/// Stops a process when dropped, whatever becomes of the test.
-struct Left(Pid);
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        _ = kill(self.0, Signal::SIGTERM);
-    }
-}
-
-#[tokio::test]
-async fn the_data_of_a_run_that_was_killed_are_left_to_the_redis_that_still_uses_them() {
-    let first = Installation::new();
-    let mut up = Up::started(first.up(&[]));
-    kill(up.pid(), Signal::SIGKILL).unwrap();
-    let left = Left(up.service_pid("redis"));
-    let redis = left.0;
-    for service in SERVICES {
-        // Those that have noticed are gone already.
-        _ = kill(up.service_pid(service), Signal::SIGKILL);
-    }
-    up.end();
-    // On the port that is taken, on another one, and as often as it is tried.
-    let second = Installation::new();
-    for port in [first.redis_port, second.redis_port, second.redis_port] {
-        let mut command = second.command(&["up", "--embedded-redis-port", &port.to_string()]);
-        let stderr = Ended::of(command.current_dir(first.work())).failure(1);
-        assert!(
-            stderr.contains(&format!("(process {redis}, port {}) still uses ", first.redis_port)),
-            "{stderr}"
-        );
-        assert!(stderr.contains(&format!("kill {redis}")), "{stderr}");
-    }
-    drop(left);
-    eventually(Duration::from_secs(10), "it has stopped", async || (!first.redis_runs()).then_some(())).await;
-    let mut command = second.up(&[]);
-    command.current_dir(first.work());
-    drop(Up::started(command));
 }
 
 #[test]
