@@ -48,6 +48,8 @@ mod tests {
             &mut settings.notifications.ops_listen,
             &mut settings.analytics.listen,
             &mut settings.analytics.ops_listen,
+            &mut settings.console.listen,
+            &mut settings.console.ops_listen,
         ] {
             *addr = free();
         }
