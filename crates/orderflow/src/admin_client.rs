@@ -34,7 +34,8 @@ fn explain(name: &str, error: AdminError) -> anyhow::Error {
              ORDERFLOW__ADMIN__TOKEN (or ORDERFLOW__ADMIN__TOKEN__FILE) to it"
         ),
         AdminError::Unreachable { address, reason, .. } => anyhow::anyhow!(
-            "the worker at {address}, which has the consumer {name}, does not answer: {reason}"
+            "the worker at {address}, which has the consumer {name}, does not answer: {reason}; if its process has \
+             ended, `orderflow consumers` shows it as dead in a moment"
         ),
         AdminError::Refused { address, problem } => anyhow::anyhow!(
             "the worker at {address} answers {}: {}",

@@ -10,9 +10,12 @@ use crate::{cli::Cli, output::result};
 /// Arguments of `orderflow completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-  bash  orderflow completions bash > ~/.local/share/bash-completion/completions/orderflow
-  zsh   orderflow completions zsh > ~/.zfunc/_orderflow      (with fpath+=~/.zfunc before compinit)
-  fish  orderflow completions fish > ~/.config/fish/completions/orderflow.fish
+Where each shell looks for it (zsh: with fpath+=~/.zfunc before compinit):
+  bash  ~/.local/share/bash-completion/completions/orderflow
+  zsh   ~/.zfunc/_orderflow
+  fish  ~/.config/fish/completions/orderflow.fish
+
+For this session alone: source <(orderflow completions bash)
 
 Exit codes: 0 done, 1 failed, 2 wrong usage")]
 pub(crate) struct Args {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
+use jiff::{Timestamp, civil, tz::TimeZone};
 use stream_core::StreamId;
 
 use crate::durations;
@@ -10,11 +10,14 @@ use crate::durations;
 /// What `--help` says of it.
 pub(crate) const HELP: &str = "\
 WHEN is an entry ID (1716998413541-0), Unix milliseconds, a time (2026-05-29T16:00:00Z), a day (2026-05-29, today, \
-yesterday), how long ago (15m, '2h ago'), start, end or now. Times without a zone, and days, are UTC.";
+yesterday), how long ago (15m, '2h ago'), start, end or now. Times without a zone, and days, are UTC. A day begins at \
+midnight; only where it is the last one wanted (replay --to) it means its end.";
 
 /// Unix seconds that somebody may have meant; as milliseconds they are in the first months of 1970.
 const SECONDS_MIN: u64 = 1_000_000_000;
 const SECONDS_MAX: u64 = 9_999_999_999;
+
+const DAY_MS: u64 = 86_400_000;
 
 /// A point in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub(crate) enum Moment {
     Id(StreamId),
     /// A millisecond of Unix time, with every entry that was added in it.
     Time(u64),
+    /// The day that begins at this millisecond.
+    Day(u64),
 }
 
 impl Moment {
@@ -30,7 +35,7 @@ impl Moment {
     pub(crate) const fn first(self) -> StreamId {
         match self {
             Self::Id(id) => id,
-            Self::Time(ms) => StreamId::new(ms, 0),
+            Self::Time(ms) | Self::Day(ms) => StreamId::new(ms, 0),
         }
     }
 
@@ -39,6 +44,7 @@ impl Moment {
         match self {
             Self::Id(id) => id,
             Self::Time(ms) => StreamId::new(ms, u64::MAX),
+            Self::Day(midnight) => StreamId::new(midnight.saturating_add(DAY_MS - 1), u64::MAX),
         }
     }
 }
@@ -51,17 +57,17 @@ pub(crate) fn parse(text: &str) -> Result<Moment, String> {
 fn parse_at(text: &str, now: Timestamp) -> Result<Moment, String> {
     let text = text.trim();
     let today = now.to_zoned(TimeZone::UTC).date();
-    let time = match text {
+    match text {
         "start" => return Ok(Moment::Time(0)),
         "end" => return Ok(Moment::Time(u64::MAX)),
-        "now" => Some(now),
-        "today" => start_of(today),
-        "yesterday" => today.checked_sub(1.day()).ok().and_then(start_of),
-        _ => written_out(text),
-    };
-    if let Some(time) = time {
-        let ms = u64::try_from(time.as_millisecond());
-        return ms.map(Moment::Time).map_err(|_| "it is before 1970".to_owned());
+        "now" => return Ok(Moment::Time(since_1970(now)?)),
+        _ => {}
+    }
+    if let Some(midnight) = day(text, today).and_then(start_of) {
+        return since_1970(midnight).map(Moment::Day);
+    }
+    if let Some(time) = written_out(text) {
+        return since_1970(time).map(Moment::Time);
     }
     if let Ok(id) = text.parse::<StreamId>() {
         return if text.contains('-') { Ok(Moment::Id(id)) } else { milliseconds(id.ms) };
@@ -73,7 +79,17 @@ fn parse_at(text: &str, now: Timestamp) -> Result<Moment, String> {
     Ok(Moment::Time(before(now, ago)))
 }
 
-/// A time with its zone, or without one, or a day.
+/// A day, and not a time of it.
+fn day(text: &str, today: civil::Date) -> Option<civil::Date> {
+    match text {
+        "today" => Some(today),
+        "yesterday" => today.yesterday().ok(),
+        _ if text.len() == 10 && text.matches('-').count() == 2 => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// A time with its zone, or without one.
 fn written_out(text: &str) -> Option<Timestamp> {
     // `2026-05` would be a month to some and an entry ID to others: it is the ID.
     if text.bytes().filter(|byte| *byte == b'-').count() < 2 {
@@ -81,6 +97,10 @@ fn written_out(text: &str) -> Option<Timestamp> {
     }
     let civil = || text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
     text.parse().ok().or_else(|| civil().map(|time| time.timestamp()))
+}
+
+fn since_1970(time: Timestamp) -> Result<u64, String> {
+    u64::try_from(time.as_millisecond()).map_err(|_| "it is before 1970".to_owned())
 }
 
 fn start_of(day: civil::Date) -> Option<Timestamp> {
@@ -138,9 +158,10 @@ mod tests {
     #[test]
     fn days_begin_at_midnight_utc() {
         const MIDNIGHT: u64 = 1_780_012_800_000;
-        assert_eq!(at("today"), Ok(Moment::Time(MIDNIGHT)));
-        assert_eq!(at("2026-05-29"), Ok(Moment::Time(MIDNIGHT)));
-        assert_eq!(at("yesterday"), Ok(Moment::Time(MIDNIGHT - 86_400_000)));
+        assert_eq!(at("today"), Ok(Moment::Day(MIDNIGHT)));
+        assert_eq!(at("2026-05-29"), Ok(Moment::Day(MIDNIGHT)));
+        assert_eq!(at("yesterday"), Ok(Moment::Day(MIDNIGHT - DAY_MS)));
+        assert_eq!(at("2026-05-29T00:00"), Ok(Moment::Time(MIDNIGHT)));
     }
 
     #[test]
@@ -158,6 +179,9 @@ mod tests {
         let (id, time) = (at("5-1").unwrap(), at("5").unwrap());
         assert_eq!((id.first(), id.last()), (StreamId::new(5, 1), StreamId::new(5, 1)));
         assert_eq!((time.first(), time.last()), (StreamId::new(5, 0), StreamId::new(5, u64::MAX)));
+        let day = at("2026-05-29").unwrap();
+        assert_eq!(day.first(), StreamId::new(1_780_012_800_000, 0));
+        assert_eq!(day.last(), StreamId::new(1_780_099_199_999, u64::MAX), "all of it");
         assert_eq!(at("start").unwrap().first(), StreamId::MIN);
         assert_eq!(at("end").unwrap().last(), StreamId::MAX);
     }

@@ -23,7 +23,7 @@ pub(super) struct Choice {
 
     /// All of them that there are now
     #[arg(long, conflicts_with_all = ["event_type", "order_id", "reason", "entry", "since", "until"])]
-    all: bool,
+    pub(super) all: bool,
 
     /// At most so many a second; a dry run does not wait
     #[arg(long, value_name = "N")]

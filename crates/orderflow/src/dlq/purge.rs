@@ -55,6 +55,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     if !choice.dry_run && !args.yes {
         let what = match choice.ids.len() {
+            0 if choice.all => format!("all dead letters ({there})"),
             0 => format!("what fits of the {there} dead letters"),
             count => format!("{count} dead letters"),
         };

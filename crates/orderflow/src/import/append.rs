@@ -239,7 +239,9 @@ impl<'a> Importer<'a> {
             Stopped::Rejected { line, problem } => {
                 (format!("{}:{line}: {problem}", args.file.display()), EXIT_REJECTED)
             }
-            Stopped::Full(why) => (format!("the stream is full: {why}"), 1),
+            Stopped::Full(why) => {
+                (format!("the stream is full: {why} (make room with `orderflow trim`, or raise that cap)"), 1)
+            }
             Stopped::Failed(error) => (format!("orderflow: {error:#}"), 1),
         };
         prose(format_args!("{why}; {}", self.where_it_stopped()));

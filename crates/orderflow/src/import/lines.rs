@@ -41,6 +41,13 @@ pub(super) struct Lines {
     bytes: Option<u64>,
 }
 
+/// Whether it can be read a second time: a pipe, such as standard input, cannot.
+pub(super) fn is_read_once(path: &Path) -> bool {
+    // What cannot be looked at is told when it is opened.
+    let is_special = || path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+    path == Path::new("-") || is_special()
+}
+
 impl Lines {
     pub(super) fn open(path: &Path, start_line: u64) -> anyhow::Result<Self> {
         if path == Path::new("-") {

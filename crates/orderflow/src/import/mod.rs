@@ -18,7 +18,7 @@ use crate::{
     confirm::confirm,
     entries::JSON_HELP,
     interruption::{EXIT_INTERRUPTED, interruption},
-    output::{entries as so_many, news, printable, result},
+    output::{entries as so_many, news, printable, prose, result},
     redis_access::Access,
 };
 use append::Importer;
@@ -45,7 +45,7 @@ there twice: it is notified again and counted again. An entry without ts_ms coun
 {JSON_HELP}
 The id is not used.
 
-A file is read through before anything is appended. If the import stops, it says which lines are in the stream, which \
+A file is read through before anything is appended; standard input and pipes, which can be read only once, are not. If the import stops, it says which lines are in the stream, which \
 may be, and the --start-line that goes on.
 
 Exit codes:
@@ -53,7 +53,7 @@ Exit codes:
   1    failed, or not confirmed; how far it came is on standard error
   2    wrong usage
   3    some lines are no entries (standard error says which); nothing was
-       appended, or, of standard input, what came before the first of them
+       appended, or, of what can be read only once, what came before the first
   4    stopped; some entries may or may not be in the stream (standard error
        says which lines)
   78   wrong configuration
@@ -99,15 +99,19 @@ struct Content {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Configuration { settings, .. } = Configuration::load_for_tool(&args.config)?;
     let access = Access::open(&settings)?;
-    let from_stdin = args.file == Path::new("-");
+    let is_read_once = lines::is_read_once(&args.file);
     anyhow::ensure!(
-        !from_stdin || args.yes || args.dry_run,
-        "standard input holds the entries, so that there is nobody to ask: add --yes, or look first with --dry-run"
+        !is_read_once || args.yes || args.dry_run,
+        "{} can be read only once, so that it cannot be looked through before you are asked: add --yes",
+        if args.file == Path::new("-") { "standard input".into() } else { args.file.to_string_lossy() },
     );
     access.stream.connection().ping().await.map_err(|error| access.explain(&error))?;
-    let content = if from_stdin && !args.dry_run { None } else { Some(read_through(&args).await?) };
+    let content = if is_read_once && !args.dry_run { None } else { Some(read_through(&args).await?) };
     if let Some(Content { rejected: 1.., .. }) = content {
-        news("nothing was appended");
+        prose(
+            "nothing was appended: mend these lines, or, if they are events as producer-api takes them, send them with \
+             `orderflow produce --file`",
+        );
         return Ok(ExitCode::from(EXIT_REJECTED));
     }
     let target = target(&access).await?;

@@ -99,6 +99,11 @@ struct Target {
 
 impl Target {
     fn new(file: &Path, force: bool) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            file != Path::new("-"),
+            "- is no name of a file; without --output the entries go to standard output, with --json as they would be in \
+             the file"
+        );
         let name = file.file_name().with_context(|| format!("{} is no name of a file", file.display()))?;
         if let Ok(there) = fs::symlink_metadata(file) {
             // What is renamed to it would take the place of a device or a link.

@@ -6,7 +6,13 @@ use serde_json::{Map, Value};
 use service_kit::config::ConfigArgs;
 
 use super::live;
-use crate::{admin_client, configuration::Configuration, durations, output::result, redis_access::Access};
+use crate::{
+    admin_client,
+    configuration::Configuration,
+    durations,
+    output::{entries, result},
+    redis_access::Access,
+};
 
 /// Arguments of `orderflow claim`.
 #[derive(Debug, clap::Args)]
@@ -64,9 +70,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let number = |member: &str| report[member].as_u64().unwrap_or_default();
         let idle = durations::short(Duration::from_millis(number("min_idle_ms")));
         result(format_args!(
-            "claimed {} entries idle for {idle}: {} processed, {} to be tried again, {} unfinished, {} dead letters, \
+            "claimed {} idle for {idle}: {} processed, {} to be tried again, {} unfinished, {} dead letters, \
              {} whose payload was gone",
-            count("claimed"),
+            entries(count("claimed") as u64),
             number("processed"),
             number("retried"),
             number("unfinished"),

@@ -10,7 +10,7 @@ use super::live;
 use crate::{
     admin_client,
     configuration::Configuration,
-    output::{printable, result},
+    output::{entries, printable, result},
     redis_access::Access,
 };
 
@@ -61,8 +61,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let kept = moved["kept"].as_u64().unwrap_or_default();
         let lost = moved["lost"].as_array().map_or(0, Vec::len);
         result(format_args!(
-            "{} entries of {} are {}'s now; {kept} are being handled and stay, {lost} were gone and are dead letters",
-            moved["moved"],
+            "{} of {} handed over to {}; {kept} being handled and kept, {lost} gone and dead letters now",
+            entries(moved["moved"].as_u64().unwrap_or_default()),
             printable(&args.from),
             printable(&args.to),
         ))?;
@@ -73,12 +73,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Moves the entries in the stream and in the group's redrive stream.
 async fn from_dead(access: &Access, request: &HandoverRequest<'_>) -> anyhow::Result<Value> {
     let HandoverRequest { group, from, to, .. } = *request;
-    let consumers = match access.stream.consumers(group).await {
-        Ok(consumers) => consumers,
-        Err(error) => return Err(live::explain(access, group, &error).await),
-    };
-    if !consumers.iter().any(|consumer| consumer.name == from) {
-        return Err(live::not_alive(access, group, from).await);
+    live::consumer_exists(access, group, from).await?;
+    // A success in which nothing moved would mislead.
+    if from == to {
+        return Err(live::not_alive(access, group, to).await);
     }
     let mut total = Handover::default();
     for stream in [access.stream.clone(), access.stream.redrive(group)] {

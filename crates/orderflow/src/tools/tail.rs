@@ -66,7 +66,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn after(from: Moment) -> StreamId {
     match from {
         Moment::Id(id) => id,
-        Moment::Time(_) => from.first().prev().unwrap_or(StreamId::MIN),
+        Moment::Time(_) | Moment::Day(_) => from.first().prev().unwrap_or(StreamId::MIN),
     }
 }
 

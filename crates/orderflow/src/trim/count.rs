@@ -86,21 +86,54 @@ pub(super) async fn oldest_kept(
     }
     let newest = info.last_entry.as_ref().map_or(StreamId::MAX, |entry| entry.id);
     let range = RangeQuery { end: newest, ..RangeQuery::default() };
-    let (query, mut left) = if keep <= go {
-        (RangeQuery { direction: Direction::Backward, ..range }, keep)
-    } else {
-        (range, go + 1)
-    };
-    let total = left;
-    let mut progress = Bar::new(Some(total));
+    if go < keep {
+        let found = last_of(stream, range, go + 1).await?;
+        let first = |info: &StreamInfo| info.first_entry.as_ref().map(|entry| entry.id);
+        // What somebody else has trimmed meanwhile would be taken from what is to be kept.
+        if first(info) == first(&stream.info().await?) {
+            return Ok(found);
+        }
+    }
+    last_of(stream, RangeQuery { direction: Direction::Backward, ..range }, keep).await
+}
+
+/// The last of so many entries of a range.
+async fn last_of(stream: &EventStream, query: RangeQuery, count: u64) -> Result<StreamId, Error> {
+    let mut progress = Bar::new(Some(count));
     let mut pages = Pages::new(stream, query);
-    let mut last = StreamId::MIN;
+    let (mut left, mut last) = (count, StreamId::MIN);
     while left > 0 {
         let Some(page) = pages.next(left).await? else { break };
         left -= page.len() as u64;
         last = page.last().map_or(last, |entry| entry.id);
-        progress.advance(total - left, "looking for the oldest entry to keep");
+        progress.advance(count - left, "looking for the oldest entry to keep");
     }
     progress.finish();
     Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use stream_core::{ConnectSettings, Connector, Precision, StreamKey};
+    use testkit::RedisServer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_trimmed_meanwhile_is_not_taken_from_what_is_kept() {
+        let server = RedisServer::start().await;
+        let settings = ConnectSettings { url: server.url(), ..ConnectSettings::default() };
+        let connection = Connector::new(settings).unwrap().commands().unwrap();
+        let stream = EventStream::new(connection, StreamKey::new(server.unique_stream("orders")).unwrap());
+        let mut ids = Vec::new();
+        for _ in 0..20 {
+            ids.push(stream.append([("a", "b")]).await.unwrap());
+        }
+        let info = stream.info().await.unwrap();
+        stream.trim_before(ids[4], Precision::Exact).await.unwrap();
+        assert_eq!(oldest_kept(&stream, &info, 14).await.unwrap(), ids[6]);
+        let info = stream.info().await.unwrap();
+        assert_eq!(oldest_kept(&stream, &info, 14).await.unwrap(), ids[6]);
+        assert_eq!(oldest_kept(&stream, &info, 1).await.unwrap(), ids[19]);
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::sleep;
 
-use crate::embedded_record::{DATA_DIR, Record, lock_path};
+use crate::embedded_record::{DATA_DIR, lock_path};
 
 /// Another subcommand holds the lock for an instant while it looks whether somebody else does.
 const LOCK_ATTEMPTS: u32 = 10;
@@ -53,12 +53,6 @@ impl DataDir {
 
     pub(super) fn log(&self) -> PathBuf {
         self.path.join("redis.log")
-    }
-}
-
-impl Drop for DataDir {
-    fn drop(&mut self) {
-        Record::remove(&self.path);
     }
 }
 

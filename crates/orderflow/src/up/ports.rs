@@ -27,7 +27,7 @@ pub(super) async fn check(settings: &Settings) -> anyhow::Result<()> {
     }
     anyhow::ensure!(
         problems.is_empty(),
-        "nothing was started (does another `orderflow up` run?):\n{}",
+        "nothing was started (does another `orderflow up` run, or did one that was killed leave its services behind?):\n{}",
         problems.join("\n")
     );
     Ok(())
@@ -48,6 +48,8 @@ mod tests {
             &mut settings.notifications.ops_listen,
             &mut settings.analytics.listen,
             &mut settings.analytics.ops_listen,
+            &mut settings.console.listen,
+            &mut settings.console.ops_listen,
         ] {
             *addr = free();
         }

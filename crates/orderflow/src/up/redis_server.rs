@@ -27,6 +27,8 @@ use crate::{embedded_record::Record, output::news, redis_access::Access};
 const START_DEADLINE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const LOG_TAIL_LINES: usize = 10;
+/// In the record, of a server that was started by hand. Nobody has this process ID.
+const UNKNOWN_PID: u32 = 0;
 
 /// The embedded Redis.
 #[derive(Debug)]
@@ -42,7 +44,10 @@ impl RedisServer {
     pub(super) async fn spawn(port: u16) -> anyhow::Result<Self> {
         let program = programs::redis_server()?;
         let dir = DataDir::open().await?;
-        ensure_free(port, &dir)?;
+        ensure_unused(&dir)?;
+        ensure_free(port)?;
+        // What a run that was killed has left is not true any more.
+        Record::remove(dir.path());
         let log = dir.new_log()?;
         let errors = log.try_clone().context("cannot write the log of Redis")?;
         let argv = arguments(port, &dir.redis());
@@ -117,6 +122,15 @@ impl RedisServer {
         !self.ended
     }
 
+    /// Whether it has ended and somebody has started another in its place.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.ended && bind(self.port).is_err()
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Ready when it has ended, once; may be polled anew at any time.
     pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
         if self.ended {
@@ -140,12 +154,46 @@ impl RedisServer {
     }
 }
 
-fn ensure_free(port: u16, dir: &DataDir) -> anyhow::Result<()> {
-    let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { return Ok(()) };
-    let cause = if error.kind() == io::ErrorKind::AddrInUse {
-        format!("it is taken{}", left_behind(port, dir))
-    } else {
-        error.to_string()
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        match Record::read(self.dir.path()) {
+            Some(record) if self.is_replaced() => {
+                // If it cannot be written, there is no remedy.
+                _ = Record { redis_pid: UNKNOWN_PID, ..record }.write(self.dir.path());
+            }
+            _ => Record::remove(self.dir.path()),
+        }
+    }
+}
+
+/// An `orderflow up` that was killed could not stop its Redis, and none stops one that was started by hand. A second
+/// server on the same files, on whatever port, would spoil them.
+fn ensure_unused(dir: &DataDir) -> anyhow::Result<()> {
+    let Some(record) = Record::read(dir.path()) else { return Ok(()) };
+    let port = record.redis_url.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+    let Some(port) = port.filter(|port| bind(*port).is_err()) else { return Ok(()) };
+    let dir = dir.path().display();
+    if record.redis_pid == UNKNOWN_PID {
+        anyhow::bail!(
+            "the redis-server on port {port}, which was started by hand, still uses {dir}; stop it \
+             (redis-cli -p {port} shutdown), then start this one again"
+        );
+    }
+    // The port alone may be another's by now.
+    let pid = i32::try_from(record.redis_pid).unwrap_or(i32::MAX);
+    anyhow::ensure!(
+        kill(Pid::from_raw(pid), None).is_err(),
+        "the redis-server of an `orderflow up` that was killed (process {pid}, port {port}) still uses {dir}; stop it \
+         with kill {pid}, then start this one again"
+    );
+    Ok(())
+}
+
+fn ensure_free(port: u16) -> anyhow::Result<()> {
+    let Err(error) = bind(port) else { return Ok(()) };
+    let cause = match error.kind() {
+        io::ErrorKind::AddrInUse => "it is taken".to_owned(),
+        _ => error.to_string(),
     };
     anyhow::bail!(
         "cannot start a Redis on port {port}: {cause}; choose another with --embedded-redis-port, or use a \
@@ -153,16 +201,8 @@ fn ensure_free(port: u16, dir: &DataDir) -> anyhow::Result<()> {
     )
 }
 
-/// An `orderflow up` that was killed could not stop its Redis.
-fn left_behind(port: u16, dir: &DataDir) -> String {
-    let record = Record::read(dir.path()).filter(|record| record.redis_url.contains(&format!(":{port}/")));
-    let pid = record.and_then(|record| i32::try_from(record.redis_pid).ok()).filter(|pid| *pid > 0);
-    match pid.filter(|pid| kill(Pid::from_raw(*pid), None).is_ok()) {
-        Some(pid) => format!(
-            ", it seems by process {pid}, the redis-server of an `orderflow up` that was killed (stop it: kill {pid})"
-        ),
-        None => String::new(),
-    }
+fn bind(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
 /// Loopback only, everything kept, nothing evicted.

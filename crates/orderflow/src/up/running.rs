@@ -210,6 +210,10 @@ impl Running {
 }
 
 async fn stop_redis(mut redis: RedisServer, bound: Duration) {
+    if redis.is_replaced() {
+        let port = redis.port();
+        news(format_args!("orderflow: the redis-server on port {port}, which was started by hand, goes on"));
+    }
     redis.signal(Signal::SIGTERM);
     let ended = async {
         if redis.runs() {

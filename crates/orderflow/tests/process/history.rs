@@ -149,6 +149,8 @@ async fn a_file_is_there_whole_or_as_it_was() {
     assert!(stderr.contains("there is no directory nowhere"), "{stderr}");
     let stderr = export(&["/dev/null", "--force"]).failure(1);
     assert!(stderr.contains("is no plain file"), "{stderr}");
+    let stderr = export(&["-"]).failure(1);
+    assert!(stderr.contains("with --json"), "{stderr}");
     assert_eq!(names(dir.path()), ["new", "out"], "nothing unfinished is left");
 }
 
@@ -223,7 +225,7 @@ async fn standard_input_is_taken_up_to_the_first_line_that_is_no_entry() {
     let stream = TestStream::new(&server);
     let dir = temp_dir();
     let stderr = stream.run_in(&dir, &["import", "-"]).failure(1);
-    assert!(stderr.contains("nobody to ask"), "{stderr}");
+    assert!(stderr.contains("standard input can be read only once") && stderr.contains("--yes"), "{stderr}");
     let mut import = stream.command(&dir, &["import", "-", "--yes"]);
     let mut child =
         import.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -237,6 +239,26 @@ async fn standard_input_is_taken_up_to_the_first_line_that_is_no_entry() {
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert!(ended.stdout.starts_with("appended 1 entry, as "), "{ended:?}");
     assert!(ended.stderr.contains("-:2: ") && ended.stderr.contains("--start-line 2"), "{ended:?}");
+    assert_eq!(stream.stream.length().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_pipe_with_a_name_is_read_once_like_standard_input() {
+    let server = RedisServer::start().await;
+    let stream = TestStream::new(&server);
+    let dir = temp_dir();
+    let import = |args: &[&str]| {
+        let mut command = stream.command(&dir, &[&["import", "/dev/stdin"], args].concat());
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that refuses does not read it.
+        _ = child.stdin.take().unwrap().write_all(b"{\"fields\":{\"a\":\"b\"}}\n");
+        Ended::from_output(child.wait_with_output().unwrap())
+    };
+    let stderr = import(&[]).failure(1);
+    assert!(stderr.contains("/dev/stdin can be read only once"), "{stderr}");
+    assert!(import(&["--dry-run"]).success().starts_with("1 entry would be appended"));
+    assert!(import(&["--yes"]).success().starts_with("appended 1 entry, as "));
     assert_eq!(stream.stream.length().await.unwrap(), 1);
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in helpers as in tests a panic is the failure report")]
 
 mod common;
+mod data_dir;
 mod dlq;
 mod doctor;
 mod help;

@@ -131,7 +131,11 @@ async fn what_cannot_be_undone_is_asked_for() {
     std::fs::write(dir.path().join("in"), "{\"fields\":{\"a\":\"b\"}}\n").unwrap();
     let commands: [(&[&str], &str, &str); 3] = [
         (&["import", "in"], "Append 1 entry to events:orders", "appended 1 entry"),
-        (&["dlq", "purge", "notifications", "--all"], "Purge what fits of the 1 dead letters", "1 purged"),
+        (
+            &["dlq", "purge", "notifications", "--all"],
+            "Purge all dead letters (1) of group notifications for good?",
+            "1 purged",
+        ),
         (
             &["trim", "--maxlen", "0", "--exact", "--accept-loss"],
             "Remove 3 entries for good?",

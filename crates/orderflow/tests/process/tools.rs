@@ -158,9 +158,11 @@ async fn handover_moves_what_a_dead_consumer_left_to_a_live_one() {
     assert!(stderr.contains("has no live consumer worker-b; none is"), "{stderr}");
     let _name = alive(&stream, "worker-b", "").await;
     let stderr = hand_over(&["worker-x", "worker-b"]).failure(1);
-    assert!(stderr.contains("worker-x; alive: worker-b"), "{stderr}");
+    assert!(stderr.contains("no consumer \"worker-x\"; it has: worker-a, worker-b"), "{stderr}");
+    let stderr = hand_over(&["worker-a", "worker-a"]).failure(1);
+    assert!(stderr.contains("no live consumer worker-a; alive: worker-b"), "not to itself: {stderr}");
     let said = hand_over(&["worker-a", "worker-b"]).success();
-    assert!(said.starts_with("1 entries of worker-a are worker-b's now"), "{said}");
+    assert!(said.starts_with("1 entry of worker-a handed over to worker-b"), "{said}");
     let rows = stream.stream.pending("notifications", &PendingFilter::default()).await.unwrap();
     assert!(rows.iter().all(|row| row.consumer == "worker-b" && row.deliveries == 1), "{rows:?}");
     let stderr = hand_over(&["worker-b", "worker-x"]).failure(1);

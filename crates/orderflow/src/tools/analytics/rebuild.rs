@@ -9,7 +9,7 @@ use stream_core::{RebuildPhase, RebuildRequest, RebuildStatus, StreamId};
 use super::{GROUP, progress::Progress};
 use crate::{
     configuration::Configuration,
-    output::{news, printable, result},
+    output::{news, printable, prose, result},
     redis_access::Access,
 };
 
@@ -155,7 +155,7 @@ fn tell(status: &RebuildStatus, number: u64, json: bool) -> anyhow::Result<ExitC
                 ))?;
             }
             if status.rejected > 0 {
-                news(format_args!(
+                prose(format_args!(
                     "{} events that were counted before are not understood any more and were left out",
                     status.rejected
                 ));
@@ -166,7 +166,7 @@ fn tell(status: &RebuildStatus, number: u64, json: bool) -> anyhow::Result<ExitC
             ExitCode::SUCCESS
         }
         RebuildPhase::Refused => {
-            news(refusal(status));
+            prose(refusal(status));
             ExitCode::from(EXIT_REFUSED)
         }
         _ => {
