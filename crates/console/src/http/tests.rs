@@ -79,6 +79,14 @@ async fn a_reset_that_nobody_waits_for_any_more_does_not_begin() {
     assert!(app.resetting.try_lock().is_ok(), "nothing is left that would wipe the stream later");
 }
 
+#[tokio::test]
+async fn a_state_that_is_not_built_any_more_keeps_nobody_waiting() {
+    let app = app();
+    app.shutdown.cancel();
+    let state = timeout(Duration::from_secs(5), app.live.now()).await;
+    assert!(state.expect("it is told at once").is_err());
+}
+
 #[test]
 fn the_document_is_openapi_3_1_and_says_what_each_operation_answers() {
     let json = serde_json::to_value(document()).unwrap();
