@@ -106,5 +106,18 @@ export async function lines(url, body, onLine, signal) {
   }
 }
 
+/**
+ * To be asked after a stream of events has broken off, which does not tell a refusal from a broken line: if there is no
+ * login any more, this leads to it.
+ */
+export async function askLogin() {
+  try {
+    const session = await get("/api/session");
+    if (session.login_required && !session.logged_in) document.dispatchEvent(new CustomEvent("console:unauthorised"));
+  } catch {
+    /* the console is away: the next attempt to listen fails as well */
+  }
+}
+
 /** The address of a stream of events. */
 export const eventsUrl = withQuery;

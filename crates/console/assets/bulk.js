@@ -3,9 +3,9 @@
 import { lines, path } from "./api.js";
 import { ask } from "./dialog.js";
 import { h, setText, show } from "./dom.js";
-import { count, plural } from "./format.js";
+import { count, dateTime, plural } from "./format.js";
 import { done, failed } from "./toast.js";
-import { button, field, input, notice } from "./ui.js";
+import { brief, button, field, input, notice } from "./ui.js";
 
 /** Runs one request; answers the end's counts. */
 async function run(group, verb, body, onProgress, signal) {
@@ -22,6 +22,21 @@ async function run(group, verb, body, onProgress, signal) {
   if (!end) throw new Error("The answer was cut off before its end. What was done is done; the rest is still there.");
   if (end.outcome === "failed") throw new Error(`${end.reason ?? "it failed"} (${count(end.done)} done before)`);
   return end;
+}
+
+/** Which of them, in words: what is typed into the filter and not applied yet does not count. */
+function which({ filter }) {
+  if (!filter) return null;
+  const wanted = Object.entries(filter).map(([name, value]) =>
+    name.endsWith("_ms") ? `${name === "since_ms" ? "from" : "until"} ${dateTime(value)}` : `${name} ${value}`,
+  );
+  return h(
+    "p",
+    { "data-testid": "bulk-which" },
+    wanted.length === 0
+      ? h("strong", {}, "No filter is applied: these are all dead letters of the group.")
+      : ["Those that fit the filter: ", wanted.map((one, index) => [index > 0 ? ", " : null, brief(one, 80)]), "."],
+  );
 }
 
 /** The area where a run is shown. `onDone` is called after one that changed something. */
@@ -114,6 +129,7 @@ export function bulkPanel({ onDone }) {
         total === 0
           ? notice("empty", null, "No dead letter matches the filter now.")
           : [
+              which(body),
               h(
                 "p",
                 {},
@@ -148,6 +164,7 @@ export function bulkPanel({ onDone }) {
         total === 0
           ? notice("empty", null, "No dead letter matches the filter now.")
           : [
+              which(body),
               h(
                 "p",
                 {},

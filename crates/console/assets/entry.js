@@ -14,6 +14,8 @@ const STATES = {
   dead_letter: ["bad", "dead letter", "Given up on; it can be sent back."],
   sent_back: ["info", "sent back", "A dead letter that waits to be read again."],
   done: ["ok", "done", "Acked."],
+  gone: ["", "gone", "It is not in the stream, and nothing tells that the group was given it before."],
+  unknown: ["", "unknown", "The group is past it; it may be among dead letters that are too many to look through."],
 };
 
 function standing(group) {

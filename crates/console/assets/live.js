@@ -1,6 +1,6 @@
 // The live state: one stream of events, what was seen last when Redis or the console is away, and rates from successive states.
 
-import { get } from "./api.js";
+import { askLogin } from "./api.js";
 
 const POINTS = 120;
 const RATE_WINDOW_MS = 4000;
@@ -90,13 +90,8 @@ function lost() {
   const delay = RETRY_MS[Math.min(retries, RETRY_MS.length - 1)];
   retries += 1;
   retryTimer = setTimeout(async () => {
-    // An event source does not tell a refusal from a broken line; this does, and a 401 leads to the login.
-    try {
-      await get("/api/session");
-    } catch {
-      /* still away: the attempt below fails as well and comes back here */
-    }
-    if (wanted) open();
+    await askLogin();
+    if (wanted && !source) open();
   }, delay);
 }
 

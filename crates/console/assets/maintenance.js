@@ -192,7 +192,7 @@ export function create() {
             body: h(
               "p",
               {},
-              `The stream ${session.stream} is deleted with its ${count(live.state?.stream.length)} entries, its groups, their pending entries and their dead letters. The demo's groups and consumers are then made anew.`,
+              `The stream ${session.stream} is deleted with its ${count(live.state?.stream.length)} entries, its groups, their pending entries and their dead letters; all totals and the figures of analytics begin again at 0. Every consumer is removed, and those that the demo begins with are added anew.`,
             ),
           });
           if (!answer) return;

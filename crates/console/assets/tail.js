@@ -1,6 +1,6 @@
 // The live tail: new entries as they are written, filtered by the console, paused by the reader, bounded in number.
 
-import { eventsUrl, get } from "./api.js";
+import { askLogin, eventsUrl } from "./api.js";
 import { h, setText, show } from "./dom.js";
 import { count, plural } from "./format.js";
 import { go, link } from "./router.js";
@@ -16,6 +16,7 @@ const FILTERS = ["type", "order_id", "customer", "contains"];
 
 export function create() {
   let source = null;
+  let closed = false;
   let filters = {};
   let retry = 0;
   let drawing = 0;
@@ -162,12 +163,8 @@ export function create() {
       close();
       away("The connection to the console is lost. Trying again; what is written meanwhile is not shown here.");
       retry = setTimeout(async () => {
-        try {
-          await get("/api/session");
-        } catch {
-          /* still away: opening fails as well */
-        }
-        open();
+        await askLogin();
+        if (!closed && !source) open();
       }, RETRY_MS);
     });
   }
@@ -196,9 +193,9 @@ export function create() {
       open();
     },
     close() {
+      closed = true;
       clearTimeout(drawing);
       close();
-      source = null;
     },
   };
 }

@@ -12,7 +12,8 @@ export function create() {
   const table = dataTable({
     caption: "Worker processes",
     testid: "workers-table",
-    key: (row) => row.id,
+    // Two machines may have the same name, and so their processes the same ID.
+    key: (row) => `${row.id} ${row.group} ${row.address}`,
     rowTestid: (row) => `worker-${row.id}`,
     columns: [
       {

@@ -14,13 +14,12 @@ use service_kit::{
     token::{BearerToken, bearer},
 };
 
+use crate::attempts::Attempts;
+
 /// The name of the cookie that holds a session's ID.
 pub(crate) const COOKIE: &str = "orderflow_console";
 /// Sessions at the same time; beyond it the one that was used least recently ends.
 const SESSIONS_MAX: usize = 1_000;
-/// Wrong tokens that may be presented at once, and how long until another one may.
-const ATTEMPTS: u32 = 10;
-const ATTEMPT_EVERY: Duration = Duration::from_secs(6);
 
 /// What a login came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub(crate) enum Login {
     /// There is no token, so that nobody needs to log in.
     NotNeeded,
     WrongToken,
-    /// Too many wrong tokens were presented; one may be tried again after this time.
+    /// Too many wrong tokens were presented from there; one may be tried again after this time.
     TooMany(Duration),
     /// The system gives no random numbers.
     NoRandomness,
@@ -50,16 +49,15 @@ struct Sessions {
     ttl: Duration,
     /// By ID: when it was used last.
     used: HashMap<String, Instant>,
-    /// Wrong tokens that may still be presented, and when that number was right.
-    attempts: (u32, Instant),
+    attempts: Attempts,
 }
 
 impl Access {
     pub(crate) fn new(settings: &Console) -> Self {
-        let attempts = (ATTEMPTS, Instant::now());
+        let (ttl, used) = (settings.session_ttl, HashMap::new());
         Self {
             token: BearerToken::new(&settings.token),
-            sessions: Mutex::new(Sessions { ttl: settings.session_ttl, used: HashMap::new(), attempts }),
+            sessions: Mutex::new(Sessions { ttl, used, attempts: Attempts::default() }),
             read_only: settings.read_only,
             allowed_hosts: settings.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
         }
@@ -82,15 +80,15 @@ impl Access {
             || session_id(headers).is_some_and(|id| self.sessions().touch(id))
     }
 
-    /// Begins a session with the token.
-    pub(crate) fn log_in(&self, presented: &str) -> Login {
+    /// Begins a session with the token, for somebody at this address.
+    pub(crate) fn log_in(&self, presented: &str, from: Option<IpAddr>) -> Login {
         let Some(token) = &self.token else { return Login::NotNeeded };
         let mut sessions = self.sessions();
-        if let Some(wait) = sessions.must_wait() {
+        if let Some(wait) = sessions.attempts.must_wait(from) {
             return Login::TooMany(wait);
         }
         if !token.is(presented) {
-            sessions.attempts.0 -= 1;
+            sessions.attempts.wrong(from);
             return Login::WrongToken;
         }
         random_id().map_or(Login::NoRandomness, |id| {
@@ -140,17 +138,6 @@ impl Sessions {
             self.used.remove(&oldest.unwrap_or_default());
         }
         self.used.insert(id, Instant::now());
-    }
-
-    /// How long nobody may try another token.
-    fn must_wait(&mut self) -> Option<Duration> {
-        let (left, since) = &mut self.attempts;
-        let regained = since.elapsed().as_millis() / ATTEMPT_EVERY.as_millis();
-        if regained > 0 {
-            *left = ATTEMPTS.min(left.saturating_add(u32::try_from(regained).unwrap_or(u32::MAX)));
-            *since = Instant::now();
-        }
-        (*left == 0).then(|| ATTEMPT_EVERY.saturating_sub(since.elapsed()))
     }
 }
 
@@ -219,7 +206,7 @@ mod tests {
         assert!(!access.allows(&HeaderMap::new()));
         assert!(access.allows(&headers(&[("authorization", "Bearer 0123456789abcdef")])));
         assert!(!access.allows(&headers(&[("authorization", "Bearer 0123456789abcdee")])));
-        let Login::Session(id) = access.log_in(TOKEN) else { panic!("the token is right") };
+        let Login::Session(id) = access.log_in(TOKEN, None) else { panic!("the token is right") };
         assert_eq!(id.len(), 32);
         let mine = headers(&[("cookie", &format!("other=1; {COOKIE}={id}"))]);
         assert!(access.allows(&mine));
@@ -231,9 +218,9 @@ mod tests {
     #[test]
     fn sessions_are_bounded_and_expire() {
         let access = access(TOKEN);
-        let Login::Session(first) = access.log_in(TOKEN) else { panic!("the token is right") };
+        let Login::Session(first) = access.log_in(TOKEN, None) else { panic!("the token is right") };
         for _ in 0..SESSIONS_MAX {
-            access.log_in(TOKEN);
+            access.log_in(TOKEN, None);
         }
         assert_eq!(access.sessions().used.len(), SESSIONS_MAX);
         assert!(!access.sessions().touch(&first), "the oldest has ended");
@@ -243,17 +230,15 @@ mod tests {
     }
 
     #[test]
-    fn wrong_tokens_are_few_and_then_the_right_one_waits_too() {
+    fn after_too_many_wrong_tokens_the_right_one_waits_too() {
         let access = access(TOKEN);
-        for _ in 0..ATTEMPTS {
-            assert_eq!(access.log_in("wrong"), Login::WrongToken);
+        let mut wrong = 0;
+        while access.log_in("wrong", None) == Login::WrongToken {
+            wrong += 1;
         }
-        assert!(matches!(access.log_in(TOKEN), Login::TooMany(wait) if wait <= ATTEMPT_EVERY));
-        let past = Instant::now().checked_sub(ATTEMPT_EVERY).unwrap();
-        access.sessions().attempts.1 = past;
-        assert!(matches!(access.log_in(TOKEN), Login::Session(_)));
-        assert_eq!(access.log_in("wrong"), Login::WrongToken);
-        assert!(matches!(access.log_in("wrong"), Login::TooMany(_)));
+        assert_eq!(wrong, 10);
+        assert!(matches!(access.log_in(TOKEN, None), Login::TooMany(_)));
+        assert!(matches!(access.log_in(TOKEN, Some([10, 0, 0, 1].into())), Login::Session(_)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// Who is asked for figures and orders.
     pub(crate) analytics: Upstream,
     /// Held by the one reset that is under way.
-    pub(crate) resetting: Mutex<()>,
+    pub(crate) resetting: Arc<Mutex<()>>,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
 }

@@ -1,11 +1,12 @@
 //! The page: its files, embedded in the binary.
 
 use axum::{
-    extract::Path,
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use service_kit::problem::not_found;
+
+use crate::http::Path;
 
 /// A file of the page.
 struct Asset {

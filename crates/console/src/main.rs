@@ -3,6 +3,7 @@
 mod access;
 mod app;
 mod assets;
+mod attempts;
 mod clock;
 mod entry_json;
 mod guide;

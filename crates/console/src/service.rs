@@ -6,10 +6,7 @@ use anyhow::Context as _;
 use axum::Router;
 use service_kit::{Context, Redis, admin_client::AdminClient, ops};
 use stream_core::EventStream;
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, Semaphore},
-};
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
     access::Access,
@@ -89,7 +86,7 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
             console.request_deadline,
         )
         .context("console.analytics_url")?,
-        resetting: Mutex::new(()),
+        resetting: Arc::default(),
         metrics,
         shutdown: context.shutdown.clone(),
         settings: Arc::clone(settings),

@@ -1,12 +1,14 @@
-//! Bodies and queries, or the problem with them.
+//! Bodies, queries and paths, or the problem with them.
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, OptionalFromRequest, Query, Request},
+    extract::{self, FromRequest, FromRequestParts, OptionalFromRequest, Query, Request},
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
 use service_kit::Problem;
+
+use crate::problems;
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -39,5 +41,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         Ok(Self(Query::<T>::from_request_parts(parts, state).await?.0))
+    }
+}
+
+/// The parts of a path that its route names.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0)).map_err(|rejection| problems::invalid_query(rejection.body_text()))
     }
 }

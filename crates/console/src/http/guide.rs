@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -11,7 +11,10 @@ use serde::Serialize;
 use service_kit::Problem;
 use utoipa::ToSchema;
 
-use super::form::{Form, bad_request, number};
+use super::{
+    extract::Params,
+    form::{Form, bad_request, number},
+};
 use crate::{
     app::App,
     guide::{self, DemoEntry, DemoState, Replay},
@@ -233,7 +236,7 @@ pub(super) struct DemoReplay {
 ))]
 pub(super) async fn replay(
     State(app): State<App>,
-    Query(Replay { start, end, count }): Query<Replay>,
+    Params(Replay { start, end, count }): Params<Replay>,
 ) -> Result<Json<DemoReplay>, Problem> {
     let given = |text: Option<String>, default: &str| {
         text.map(|text| text.trim().to_owned())

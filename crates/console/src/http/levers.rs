@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::Problem;
 use utoipa::ToSchema;
 
-use super::extract::{Body, OptionalBody, Params};
+use super::extract::{Body, OptionalBody, Params, Path};
 use crate::{
     app::App,
     levers::{

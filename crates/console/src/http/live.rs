@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::header,
+    http::{HeaderMap, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -12,6 +12,7 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use service_kit::Problem;
+use tokio::time::sleep;
 
 use crate::{
     app::App,
@@ -21,14 +22,16 @@ use crate::{
 };
 
 /// From one comment to the next while there is nothing to say, so that both ends notice a broken connection.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How soon whoever listens is cut off after a logout.
+const LOGIN_EVERY: Duration = Duration::from_secs(1);
 
 /// The state about once a second: server-sent events named `state`, each with the answer of `/api/state`.
 #[utoipa::path(get, path = "/api/live", tag = "live", responses(
     (status = 200, description = "events named `state`", content_type = "text/event-stream", body = String),
     (status = 503, description = "too many listen already"),
 ))]
-pub(super) async fn live(State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn live(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let permit = Arc::clone(&app.live_subscribers).try_acquire_owned();
     let permit = permit.map_err(|_| problems::too_many_subscribers())?;
     let counted = app.metrics.subscribed(Feed::Live);
@@ -37,7 +40,7 @@ pub(super) async fn live(State(app): State<App>) -> Result<Response, Problem> {
         _ = (&permit, &counted);
         Ok(Event::default().event("state").data(&snapshot.json))
     });
-    Ok(events_until(events, &app))
+    Ok(events_while_allowed(events, app, headers))
 }
 
 async fn next_state((mut listener, is_first): (Listener, bool)) -> Option<(Arc<Snapshot>, (Listener, bool))> {
@@ -45,12 +48,24 @@ async fn next_state((mut listener, is_first): (Listener, bool)) -> Option<(Arc<S
     Some((snapshot?, (listener, false)))
 }
 
-/// Sends events until the client hangs up or the service stops.
-pub(super) fn events_until(
+/// Sends events until the client hangs up, its login ends or the service stops. To listen is to use the login.
+pub(super) fn events_while_allowed(
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
-    app: &App,
+    app: App,
+    headers: HeaderMap,
 ) -> Response {
-    let events = events.take_until(app.shutdown.clone().cancelled_owned());
+    let events = events.take_until(async move {
+        let stopped = app.shutdown.cancelled();
+        let logged_out = async {
+            while app.access.allows(&headers) {
+                sleep(LOGIN_EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = stopped => {}
+            () = logged_out => {}
+        }
+    });
     let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     // A proxy that gathers an answer before it passes it on would keep it for ever.
     ([(header::HeaderName::from_static("x-accel-buffering"), "no")], sse).into_response()

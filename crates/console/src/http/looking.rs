@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::{Body as Bytes, Bytes as Chunk},
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -12,7 +12,7 @@ use reqwest::Method;
 use service_kit::Problem;
 use std::{convert::Infallible, time::Duration};
 
-use super::extract::{Body, Params};
+use super::extract::{Body, Params, Path};
 use crate::{
     app::App,
     levers::bulk::{self, Choice, Deed, Line, Run},

@@ -17,6 +17,8 @@ use service_kit::problem::{method_not_allowed, not_found};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use self::extract::Path;
+
 use crate::{app::App, assets};
 
 /// The largest body of a request, in bytes: that of a thousand IDs.

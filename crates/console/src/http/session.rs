@@ -1,9 +1,11 @@
 //! `/api/session`, `/api/login`, `/api/logout`: what the page may do, and how somebody is let in.
 
+use std::net::SocketAddr;
+
 use axum::{
     Json,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    extract::{ConnectInfo, State},
+    http::{Extensions, HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -60,21 +62,24 @@ pub(super) struct Credentials {
 pub(super) async fn login(
     State(app): State<App>,
     headers: HeaderMap,
+    extensions: Extensions,
     Body(Credentials { token }): Body<Credentials>,
 ) -> Result<Response, Problem> {
-    match app.access.log_in(&token) {
+    let from = extensions.get().map(|ConnectInfo::<SocketAddr>(from)| from.ip());
+    match app.access.log_in(&token, from) {
         Login::Session(id) => {
             // Whoever terminates TLS before this console says so; a header that lies only makes the cookie stricter.
             let is_https = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
             let secure = if is_https { "; Secure" } else { "" };
-            let ttl = app.console().session_ttl.as_secs();
-            let cookie = format!("{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={ttl}{secure}");
+            // Without an age: it is the session that ends, `session_ttl` after it was used last.
+            let cookie = format!("{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/{secure}");
             tracing::info!("somebody has logged in");
             Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
         }
         Login::NotNeeded => Ok(StatusCode::NO_CONTENT.into_response()),
         Login::WrongToken => {
-            tracing::warn!("somebody has tried to log in with a wrong token");
+            let from = from.map(tracing::field::display);
+            tracing::warn!(from, "somebody has tried to log in with a wrong token");
             Err(Problem::new(StatusCode::UNAUTHORIZED, "/problems/wrong-token", "The token is wrong")
                 .detail("this is not console.token"))
         }

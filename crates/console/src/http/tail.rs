@@ -4,13 +4,14 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::State,
+    http::HeaderMap,
     response::{Response, sse::Event},
 };
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use service_kit::Problem;
 
-use super::{extract::Params, live::events_until};
+use super::{extract::Params, live::events_while_allowed};
 use crate::{
     app::App,
     metrics::{Feed, Metrics},
@@ -27,6 +28,7 @@ use crate::{
 ))]
 pub(super) async fn tail(
     State(app): State<App>,
+    headers: HeaderMap,
     Params(filter): Params<Filter>,
 ) -> Result<Response, Problem> {
     let permit = Arc::clone(&app.tail_subscribers).try_acquire_owned();
@@ -41,7 +43,7 @@ pub(super) async fn tail(
         let event = event(heard, &filter, &metrics);
         async move { event.map(Ok::<_, Infallible>) }
     });
-    Ok(events_until(events, &app))
+    Ok(events_while_allowed(events, app, headers))
 }
 
 fn event(heard: Heard, filter: &Filter, metrics: &Metrics) -> Option<Event> {

@@ -1,6 +1,6 @@
-//! Every route is in the OpenAPI document, and nothing else is.
+//! The router without a server: every route is in the OpenAPI document, and nothing else is; what waits for nobody.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -11,15 +11,17 @@ use axum::{
 use futures_util::future::join_all;
 use prometheus::Registry;
 use service_kit::{Context, Readiness, Redis, Settings, config::RedisUrl, ops::OpsRoutes};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::{document, route_names, router};
-use crate::{app::App, service};
+use crate::{app::App, levers::reset::reset, service};
 
 /// A console whose Redis is nowhere.
 fn app() -> App {
     let mut settings = Settings::default();
+    settings.console.demo = true;
     settings.redis.url = RedisUrl::new("redis://127.0.0.1:1");
     settings.console.allowed_hosts.push("test".to_owned());
     let context = Context {
@@ -64,6 +66,25 @@ async fn every_route_is_documented_and_nothing_else_is() {
     let served: BTreeSet<String> = asked.into_iter().flatten().collect();
     let documented: BTreeSet<String> = route_names().into_iter().collect();
     assert_eq!(served, documented);
+}
+
+#[tokio::test]
+async fn a_reset_that_nobody_waits_for_any_more_does_not_begin() {
+    let app = app();
+    let under_way = app.resetting.lock().await;
+    let second = timeout(Duration::from_millis(50), reset(&app)).await;
+    assert!(second.is_err(), "it waits for its turn");
+    drop(under_way);
+    // Whoever was in the queue would have it now.
+    assert!(app.resetting.try_lock().is_ok(), "nothing is left that would wipe the stream later");
+}
+
+#[tokio::test]
+async fn a_state_that_is_not_built_any_more_keeps_nobody_waiting() {
+    let app = app();
+    app.shutdown.cancel();
+    let state = timeout(Duration::from_secs(5), app.live.now()).await;
+    assert!(state.expect("it is told at once").is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The reset of a demo: everything that was made goes, the processes stay, the seed consumers begin anew.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use futures_util::future::join_all;
@@ -37,7 +37,7 @@ pub(crate) struct Reset {
     pub(crate) consumers: usize,
 }
 
-/// Resets the demo. It goes on to its end whether or not somebody waits for it: half a reset would lose consumers.
+/// Resets the demo. Once begun it goes on to its end whether or not somebody waits for it: half a reset would lose consumers.
 pub(crate) async fn reset(app: &App) -> Result<Reset, Problem> {
     if !app.console().demo {
         return Err(Problem::new(StatusCode::FORBIDDEN, "/problems/not-a-demo", "This is not a demo")
@@ -45,9 +45,11 @@ pub(crate) async fn reset(app: &App) -> Result<Reset, Problem> {
                 "a reset wipes the stream; set console.demo (ORDERFLOW__CONSOLE__DEMO) to true to allow it",
             ));
     }
+    // Who does not wait for his turn any more gets none: it would wipe what was made since.
+    let alone = Arc::clone(&app.resetting).lock_owned().await;
     let app = app.clone();
     let done = tokio::spawn(async move {
-        let _alone = app.resetting.lock().await;
+        let _alone = alone;
         let result = run(&app).await;
         app.live.hurry();
         if let Err(problem) = &result {

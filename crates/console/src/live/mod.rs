@@ -51,6 +51,8 @@ struct Shared {
     wake: Notify,
     /// Something was changed that should be seen at once.
     hurry: Notify,
+    /// Nothing is built any more.
+    shutdown: CancellationToken,
 }
 
 /// Listens to the state.
@@ -61,7 +63,8 @@ impl Live {
     /// Builds nothing until somebody listens; stops with `shutdown`.
     pub(crate) fn start(builder: Builder, metrics: Metrics, shutdown: CancellationToken) -> Self {
         let (latest, _) = watch::channel(None);
-        let live = Self(Arc::new(Shared { latest, wake: Notify::new(), hurry: Notify::new() }));
+        let (wake, hurry) = (Notify::new(), Notify::new());
+        let live = Self(Arc::new(Shared { latest, wake, hurry, shutdown: shutdown.clone() }));
         let task = live.clone();
         tokio::spawn(async move { shutdown.run_until_cancelled(task.run(builder, metrics)).await });
         live
@@ -110,8 +113,9 @@ impl Live {
         self.hurry();
         let is_later =
             |latest: &Option<Arc<Snapshot>>| latest.as_ref().is_some_and(|snapshot| snapshot.began >= asked);
-        let later = timeout(LOOK_WITHIN, listener.0.wait_for(is_later)).await;
-        later.ok().and_then(|latest| latest.ok()?.clone()).ok_or_else(problems::timed_out)
+        let later = timeout(LOOK_WITHIN, listener.0.wait_for(is_later));
+        let later = self.0.shutdown.run_until_cancelled(later).await;
+        later.and_then(|latest| latest.ok()?.ok()?.clone()).ok_or_else(problems::timed_out)
     }
 }
 

@@ -85,7 +85,8 @@ pub(super) async fn read(
     Ok(Page { entries, next })
 }
 
-fn size(entry: &Entry) -> usize {
+/// Bytes of names and values.
+pub(super) fn size(entry: &Entry) -> usize {
     entry.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 

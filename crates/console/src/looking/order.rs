@@ -10,7 +10,7 @@ use service_kit::Problem;
 use stream_core::{Direction, Entry, Error, EventStream, RangeQuery, StreamId};
 use utoipa::ToSchema;
 
-use super::entries::read;
+use super::entries::{read, size};
 use crate::{app::App, entry_json::EntryJson, problems};
 
 /// The newest entries that are looked through: what analytics has not counted, or tells no more, is among them or not found.
@@ -79,8 +79,7 @@ async fn find(stream: &EventStream, order_id: &str, known: &[StreamId]) -> Resul
         rest = page.next;
         for entry in page.entries {
             found.scanned += 1;
-            let size: usize = entry.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
-            bytes_left = bytes_left.saturating_sub(size);
+            bytes_left = bytes_left.saturating_sub(size(&entry));
             if entry.fields.get("order_id") == Some(order_id.as_bytes()) {
                 found.entries.insert(entry.id, entry);
             }

@@ -1,9 +1,14 @@
 //! Who may do what: login, tokens, other pages, other names, read-only mode.
 
+use std::net::IpAddr;
+
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{bench::Bench, http::read};
+use crate::{
+    bench::{Bench, SOON},
+    http::{listen, read},
+};
 
 const TOKEN: &str = "console-token-0123456789";
 
@@ -55,7 +60,28 @@ async fn with_a_token_only_who_has_it_gets_in_and_a_login_is_as_good() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down() {
+async fn who_listens_is_cut_off_with_the_login() {
+    let bench = Bench::start(&[("CONSOLE__TOKEN", TOKEN)]).await;
+    let login = bench.post("/api/login", json!({ "token": TOKEN })).await;
+    let cookie = login.headers["set-cookie"].to_str().unwrap();
+    assert!(!cookie.contains("Max-Age"), "the session knows how long it lasts: {cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let with_cookie =
+        |method: Method, path: &str| bench.client.request(method, path).header("cookie", &cookie);
+    let mut live = listen(with_cookie(Method::GET, "/api/live")).await;
+    let mut tail = listen(with_cookie(Method::GET, "/api/tail")).await;
+    live.find("state", |_| true).await;
+    live.find("state", |_| true).await;
+    assert_eq!(read(with_cookie(Method::POST, "/api/logout")).await.status, 204);
+    let ended = async {
+        while live.next().await.is_some() {}
+        while tail.next().await.is_some() {}
+    };
+    tokio::time::timeout(SOON, ended).await.expect("nothing is told any more");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_for_the_one_who_guesses() {
     let bench = Bench::start(&[("CONSOLE__TOKEN", TOKEN)]).await;
     for _ in 0..10 {
         assert_eq!(bench.post("/api/login", json!({ "token": "guess" })).await.status, 401);
@@ -63,6 +89,10 @@ async fn guessing_is_slowed_down() {
     let answer = bench.post("/api/login", json!({ "token": TOKEN })).await;
     assert_eq!(answer.problem(), (429, "/problems/too-many-logins".to_owned()));
     assert!(answer.headers.contains_key("retry-after"));
+    // From another address nothing was tried.
+    let other = reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 0, 2]));
+    let other = other.build().unwrap().post(format!("{}/api/login", bench.client.base));
+    assert_eq!(read(other.json(&json!({ "token": TOKEN }))).await.status, 204);
     // Whoever has the token already is not in the way of that.
     let request =
         bench.client.request(Method::GET, "/api/state").header("authorization", format!("Bearer {TOKEN}"));

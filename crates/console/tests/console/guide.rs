@@ -161,7 +161,7 @@ async fn entries_are_replayed_and_trimmed() {
     let some = bench.get(&format!("/replay?start={}&end=+&count=99999", ids[290])).await.ok();
     assert_eq!((&some["limit"], some["entries"].as_array().unwrap().len()), (&json!(500), 10));
     assert_eq!(bench.get("/replay?count=0").await.ok()["limit"], 1);
-    for wrong in ["/replay?start=x", "/replay?count=many"] {
+    for wrong in ["/replay?start=x", "/replay?count=many", "/replay?count=1&count=2"] {
         let answer = bench.get(wrong).await;
         assert_eq!((answer.status, answer.json()["error"].is_string()), (400, true), "{wrong}");
     }

@@ -67,11 +67,16 @@ impl Client {
 
     /// Listens to events.
     pub(crate) async fn events(&self, path: &str) -> Events {
-        let answer = self.request(Method::GET, path).send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200, "{path}");
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Events { answer, text: String::new() }
+        listen(self.request(Method::GET, path)).await
     }
+}
+
+/// Listens to the events that answer a request.
+pub(crate) async fn listen(request: reqwest::RequestBuilder) -> Events {
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{answer:?}");
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    Events { answer, text: String::new() }
 }
 
 pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {

@@ -59,6 +59,9 @@ async fn what_is_not_there_or_cannot_be_read_is_a_problem() {
     let large = bench.client.request(Method::POST, "/api/trim").header("content-type", "application/json");
     let large = read(large.body(" ".repeat(100 * 1024))).await;
     assert_eq!(large.problem(), (413, "/problems/body-too-large".to_owned()));
+    for path in ["/api/groups/%ff/pending", "/api/orders/%ff", "/assets/%ff"] {
+        assert_eq!(bench.get(path).await.problem(), (400, "/problems/invalid-query".to_owned()), "{path}");
+    }
     let query = bench.get("/api/entries?cuont=5").await;
     assert_eq!(query.problem(), (400, "/problems/invalid-query".to_owned()));
 }

@@ -71,6 +71,7 @@ async fn they_are_filtered_looked_at_sent_back_and_purged() {
     // All that match the filter, with a dry run first that counts them.
     page.click("redrive-all").await;
     page.says("redrive-dialog", "3 dead letters").await;
+    page.says("bulk-which", "type order.placed").await;
     page.click("dialog-confirm").await;
     page.toast("3 dead letters").await;
     page.count(&rows(), 0).await;
@@ -84,6 +85,7 @@ async fn they_are_filtered_looked_at_sent_back_and_purged() {
     page.count(&rows(), 6).await;
     page.click("purge-all").await;
     page.says("purge-dialog", "6").await;
+    page.says("bulk-which", "all dead letters").await;
     let is_disabled = format!("return document.querySelector({}).disabled", json!(part("dialog-confirm")));
     assert_eq!(page.browser.run(&is_disabled).await, true, "not before the phrase was typed");
     let phrase = page.browser.text(&format!("{} code", part("purge-dialog"))).await.expect("a phrase");

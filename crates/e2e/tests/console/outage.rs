@@ -79,3 +79,34 @@ async fn the_console_and_a_worker_killed_and_started_while_the_page_is_open() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn a_console_that_has_forgotten_the_login_asks_for_it_again() {
+    let mut pipeline = Pipeline::new().await;
+    pipeline.set("ORDERFLOW__CONSOLE__TOKEN", "open-sesame-0123");
+    let [mut console] = pipeline.start_all([Role::Console]).await;
+    let page = Page::open(&pipeline.url(Role::Console, ""), Look::LIGHT).await;
+    page.fill("login-token", "open-sesame-0123").await;
+    page.click("login-submit").await;
+    page.says("connection", "Live").await;
+    page.view("tail").await;
+    page.says("tail-status", "0 entries").await;
+
+    console.kill().await;
+    page.says("banner-console", "No connection to the console").await;
+    let mut console = pipeline.start(Role::Console);
+    console.ready().await;
+    page.fill("login-token", "open-sesame-0123").await;
+    page.click("login-submit").await;
+    page.says("connection", "Live").await;
+    // It is where it was before.
+    page.says("tail-status", "0 entries").await;
+    page.is_well(&[
+        "ERR_CONNECTION_REFUSED",
+        "ERR_INCOMPLETE_CHUNKED",
+        "ERR_EMPTY_RESPONSE",
+        "ERR_CONNECTION_RESET",
+        "401",
+    ])
+    .await;
+}

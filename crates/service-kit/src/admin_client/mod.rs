@@ -1,5 +1,8 @@
 //! A client of the routes under `/admin` ([`crate::admin`]) of a running worker, at the address that it has registered.
 //!
+//! The token goes to whatever is at that address, in the clear: whoever can write to Redis, or is on the way, can have it.
+//! It opens the workers' levers and nothing else. So that it goes nowhere beyond, no redirect is followed.
+//!
 //! What a worker answers is read leniently: during a rolling deploy it may be of an older or a newer version.
 
 mod answers;
@@ -8,7 +11,7 @@ mod error;
 use std::{net::IpAddr, time::Duration};
 
 use axum::http::StatusCode;
-use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -39,7 +42,10 @@ impl AdminClient {
     /// # Errors
     /// If HTTP cannot be set up.
     pub fn new(token: &Secret) -> Result<Self, reqwest::Error> {
-        let builder = || Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
+        // A lever is pulled where the worker says that it is, and nowhere else.
+        let never = redirect::Policy::none;
+        let builder =
+            || Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(never());
         Ok(Self { http: builder().build()?, direct: builder().no_proxy().build()?, token: token.clone() })
     }
 
@@ -144,6 +150,10 @@ impl AdminClient {
             return Err(AdminError::NoToken { address });
         }
         let unusable = |reason: String| AdminError::NotAnAddress { address: address.clone(), reason };
+        // Anything else would make it a part of another URL than the one that is meant.
+        if address.contains(['/', '\\', '?', '#', '@']) {
+            return Err(unusable("it is not host:port".to_owned()));
+        }
         let mut url =
             Url::parse(&format!("http://{address}/admin")).map_err(|error| unusable(error.to_string()))?;
         let http = if is_loopback(&url) { &self.direct } else { &self.http };
@@ -171,6 +181,9 @@ impl AdminClient {
         };
         let unreadable = |reason: String| AdminError::Unreadable { address: address.clone(), reason };
         let Some(body) = body else { return Err(unreadable("it is too long".to_owned())) };
+        if status.is_redirection() {
+            return Err(unreadable("it leads elsewhere".to_owned()));
+        }
         if !status.is_success() {
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
             let status = StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -207,6 +220,14 @@ pub fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use axum::response::Redirect;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
 
     #[test]
@@ -225,8 +246,42 @@ mod tests {
             |client: &AdminClient, address| client.request(address, Method::GET, &["worker"], None).err();
         let with_token = client("0123456789abcdef");
         assert!(matches!(asked(&with_token, ""), Some(AdminError::NoAddress)));
-        assert!(matches!(asked(&with_token, "a b"), Some(AdminError::NotAnAddress { .. })));
+        for address in
+            ["a b", "h:x", "user@h:1", "user:word@h:1", "h:1/x", "h:1/", "h:1?x", "h:1#x", "h:1\\x"]
+        {
+            let refused = asked(&with_token, address);
+            assert!(matches!(refused, Some(AdminError::NotAnAddress { .. })), "{address}: {refused:?}");
+        }
         assert!(matches!(asked(&client(""), "h:1"), Some(AdminError::NoToken { .. })));
-        assert!(asked(&with_token, "h:1").is_none());
+        for address in ["h:1", "10.0.0.7:9102", "[::1]:9102", "worker-1.internal:80"] {
+            assert!(asked(&with_token, address).is_none(), "{address}");
+        }
+    }
+
+    /// Serves a router on a free port; its address.
+    async fn served(router: axum::Router) -> String {
+        let listener = crate::ops::bind("127.0.0.1:0".parse().unwrap(), "x").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(crate::ops::serve(listener, router, CancellationToken::new(), Duration::ZERO));
+        address
+    }
+
+    #[tokio::test]
+    async fn nobody_is_led_elsewhere() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&asked);
+        let elsewhere = served(axum::Router::new().fallback(async move || {
+            counting.fetch_add(1, Ordering::Relaxed);
+            "{}"
+        }));
+        let elsewhere = format!("http://{}/admin/worker", elsewhere.await);
+        let address =
+            served(axum::Router::new().fallback(async move || Redirect::temporary(&elsewhere))).await;
+        let client = AdminClient::new(&Secret::new("0123456789abcdef")).unwrap();
+        let looked = client.worker(&address, Duration::from_secs(5)).await;
+        assert!(matches!(looked, Err(AdminError::Unreadable { .. })), "{looked:?}");
+        let paused = client.pause_all(&address, true).await;
+        assert!(matches!(paused, Err(AdminError::Unreadable { .. })), "{paused:?}");
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
     }
 }

@@ -105,6 +105,14 @@ impl<'a> Checker<'a> {
         self.names("worker.names", &settings.worker.names);
         self.names("retention.groups", &settings.retention.groups);
         self.names("console.allowed_hosts", &settings.console.allowed_hosts);
+        for host in settings.console.allowed_hosts.iter().filter(|host| host.contains([':', '/'])) {
+            // It is compared with the host of a request alone, and would never be the same.
+            self.fail(
+                "console.allowed_hosts",
+                format!("holds {host:?}"),
+                "names of hosts, without scheme and port",
+            );
+        }
         self.names("console.seed_consumers", &settings.console.seed_consumers);
         for seed in &settings.console.seed_consumers {
             // A group's name may contain a slash; a consumer's is what follows the last one.

@@ -1,6 +1,6 @@
 //! Serves a router until shutdown, then lets open connections end within a bound.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -17,7 +17,9 @@ pub async fn serve(
     grace: Duration,
 ) -> bool {
     let signal = shutdown.clone().cancelled_owned();
-    let server = axum::serve(listener, router).with_graceful_shutdown(signal);
+    // Who asks can be told apart by their address.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(signal);
     let overrun = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;

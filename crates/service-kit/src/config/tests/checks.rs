@@ -117,6 +117,7 @@ fn values_out_of_range_are_refused() {
     assert_refused("console.analytics_url=host:8081", "allowed: http://host[:port] (TLS is not supported)");
     assert_refused("console.seed_consumers=worker-a", "holds \"worker-a\"; allowed: group/consumer");
     assert_refused("console.allowed_hosts=a,a", "holds \"a\" twice");
+    assert_refused("console.allowed_hosts=a:8788", "without scheme and port");
 }
 
 #[test]
