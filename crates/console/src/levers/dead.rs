@@ -1,7 +1,7 @@
 //! What a consumer has left whose process is gone.
 
 use service_kit::Problem;
-use stream_core::{DeletedDead, ErrorKind, Handover, HandoverError, HandoverRequest};
+use stream_core::{DeletedDead, Handover, HandoverError};
 
 use super::{consumers::Removed, peer, pending_of};
 use crate::{app::App, problems};
@@ -42,26 +42,12 @@ pub(super) async fn remove(
     Ok(removed)
 }
 
-/// Moves what is pending in the stream and in the redrive stream.
+/// Moves what it has left, so that the heir takes it up before anybody else may claim it.
 pub(super) async fn hand_over(app: &App, group: &str, consumer: &str, to: &str) -> Result<Handover, Problem> {
-    // So that the workers take up what they are given before anybody else may claim it.
     let idle = app.settings.worker.claim_min_idle / 2;
-    let request = HandoverRequest { group, from: consumer, to, idle, only_if_dead: true };
-    if consumer == to {
-        return Err(problems::not_a_peer(to));
-    }
-    let mut total = Handover::default();
-    for stream in [app.stream.clone(), app.stream.redrive(group)] {
-        match stream.handover(&request).await {
-            Ok(moved) => {
-                total.moved += moved.moved;
-                total.lost.extend(moved.lost);
-            }
-            Err(HandoverError::Redis(error)) if error.kind() == ErrorKind::NoGroup => {}
-            Err(HandoverError::Redis(error)) => return Err(problems::redis(&error)),
-            Err(HandoverError::PeerGone(peer)) => return Err(problems::not_a_peer(&peer)),
-            Err(_) => return Err(problems::came_back(consumer)),
-        }
-    }
-    Ok(total)
+    app.stream.hand_over_dead(group, consumer, to, idle).await.map_err(|error| match error {
+        HandoverError::Redis(error) => problems::redis(&error),
+        HandoverError::PeerGone(peer) => problems::not_a_peer(&peer),
+        _ => problems::came_back(consumer),
+    })
 }

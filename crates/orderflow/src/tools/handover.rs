@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use service_kit::config::ConfigArgs;
-use stream_core::{ErrorKind, Handover, HandoverError, HandoverRequest};
+use service_kit::{Settings, config::ConfigArgs};
+use stream_core::{Handover, HandoverError};
 
 use super::live;
 use crate::{
@@ -51,9 +51,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         admin_client::pull(&from, &settings.admin.token, "handover", &json!({ "to": args.to })).await?
     } else {
-        let idle = settings.worker.claim_min_idle / 2;
-        let (group, from, to) = (&*args.group, &*args.from, &*args.to);
-        from_dead(&access, &HandoverRequest { group, from, to, idle, only_if_dead: true }).await?
+        from_dead(&access, settings, &args).await?
     };
     if args.json {
         result(moved)?;
@@ -70,26 +68,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Moves the entries in the stream and in the group's redrive stream.
-async fn from_dead(access: &Access, request: &HandoverRequest<'_>) -> anyhow::Result<Value> {
-    let HandoverRequest { group, from, to, .. } = *request;
-    live::consumer_exists(access, group, from).await?;
-    // A success in which nothing moved would mislead.
-    if from == to {
-        return Err(live::not_alive(access, group, to).await);
+/// Moves in Redis what a dead consumer has left.
+async fn from_dead(access: &Access, settings: &Settings, args: &Args) -> anyhow::Result<Value> {
+    live::consumer_exists(access, &args.group, &args.from).await?;
+    let idle = settings.worker.claim_min_idle / 2;
+    match access.stream.hand_over_dead(&args.group, &args.from, &args.to, idle).await {
+        Ok(Handover { moved, lost }) => Ok(json!({ "moved": moved, "lost": lost, "kept": 0 })),
+        Err(HandoverError::Redis(error)) => Err(access.explain(&error)),
+        Err(HandoverError::PeerGone(to)) => Err(live::not_alive(access, &args.group, &to).await),
+        Err(error) => Err(error.into()),
     }
-    let mut total = Handover::default();
-    for stream in [access.stream.clone(), access.stream.redrive(group)] {
-        match stream.handover(request).await {
-            Ok(moved) => {
-                total.moved += moved.moved;
-                total.lost.extend(moved.lost);
-            }
-            Err(HandoverError::Redis(error)) if error.kind() == ErrorKind::NoGroup => {}
-            Err(HandoverError::Redis(error)) => return Err(access.explain(&error)),
-            Err(HandoverError::PeerGone(_)) => return Err(live::not_alive(access, group, to).await),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(json!({ "moved": total.moved, "lost": total.lost, "kept": 0 }))
 }

@@ -6,7 +6,7 @@ use redis::{FromRedisValue, ParsingError, ScriptInvocation, Value};
 
 use super::EventStream;
 use crate::{
-    Error, StreamId,
+    Error, ErrorKind, StreamId,
     reply::{take_array, take_ids, take_int, take_string, take_tuple},
     scripts,
 };
@@ -94,6 +94,35 @@ impl EventStream {
             script.arg(group).arg(from).arg(to).arg(idle.as_millis() as u64).arg(PAGE);
             if !self.hand_over_page(&script, from, to, &mut total).await? {
                 break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Moves everything that a dead consumer has left, in the stream and in its group's redrive stream, to a live one,
+    /// which takes it up at its next look if `idle` is half of `claim_min_idle`. There is nobody to move it to if the
+    /// two are one.
+    pub async fn hand_over_dead(
+        &self,
+        group: &str,
+        from: &str,
+        to: &str,
+        idle: Duration,
+    ) -> Result<Handover, HandoverError> {
+        if from == to {
+            return Err(HandoverError::PeerGone(to.to_owned()));
+        }
+        let request = HandoverRequest { group, from, to, idle, only_if_dead: true };
+        let mut total = Handover::default();
+        for stream in [self, &self.redrive(group)] {
+            match stream.handover(&request).await {
+                Ok(moved) => {
+                    total.moved += moved.moved;
+                    total.lost.extend(moved.lost);
+                }
+                // Nothing has been sent back yet.
+                Err(HandoverError::Redis(error)) if error.kind() == ErrorKind::NoGroup => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(total)

@@ -9,11 +9,11 @@ use stream_core::{
 use crate::support::{Bench, GROUP};
 
 const ALL: OverviewBounds = OverviewBounds { newest: 10, groups: 10, consumers: 10 };
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 async fn hold(bench: &Bench, name: &str) -> NameLease {
     let holder = Holder::current("host", "10.0.0.1:9102");
-    NameLease::reserve(&bench.stream, GROUP, name, &holder, TTL).await.unwrap()
+    NameLease::reserve(&bench.stream, GROUP, name, &holder, TTL).await.expect("Redis answers")
 }
 
 #[tokio::test]
