@@ -42,7 +42,8 @@ async fn run(context: Context) -> anyhow::Result<()> {
     let worker = worker::build(&context, &redis, GROUP, runtime)?;
 
     let served = ops::serve(listener, router, context.shutdown.clone(), settings.query_deadline);
-    let consumed = worker.run_projection(projection, settings.batch_max, context.shutdown.clone());
+    // On the heap: a consumer's state is large, and this is awaited through several layers.
+    let consumed = Box::pin(worker.run_projection(projection, settings.batch_max, context.shutdown.clone()));
     let both = async {
         let (_, drained) = tokio::join!(served, async {
             let drained = consumed.await;
