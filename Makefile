@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck test-compose rust redis browser
+.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck test-compose rust redis browser prometheus
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -34,7 +34,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser
+test: rust redis browser prometheus
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -86,3 +86,6 @@ redis:
 
 browser:
 	@deploy/scripts/ensure-browser.sh
+
+prometheus:
+	@deploy/scripts/ensure-prometheus.sh
