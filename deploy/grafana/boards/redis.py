@@ -1,0 +1,112 @@
+"""Redis, as the services see it. No exporter is needed; one of Redis's own adds memory, clients and replication."""
+
+from parts import (
+    BAD_FROM_ONE, GREEN, RED, YELLOW, board, of_service, quantile, query, rate, runbook, series, stat, steps, timeline, words,
+)
+
+ERRORS = of_service("sum by (instance) (rate(redis_errors_total[$__rate_interval]))", ".*")
+
+BOARD = board(
+    "redis",
+    "Orderflow: Redis",
+    "Redis as the services see it: whether it answers, how fast, what it refuses. Memory, clients and replication are an "
+    "exporter's to show; none is assumed here.",
+    [],
+    [
+        stat(
+            "Redis errors",
+            "Failed Redis operations a second, of all services.",
+            "ops",
+            query("sum(rate(redis_errors_total[$__rate_interval]))", "failed"),
+            limits=steps(GREEN, (0.01, YELLOW), (1, RED)),
+            width=6,
+            links=[runbook("redisunreachable")],
+        ),
+        stat(
+            "Redis answers the console",
+            "Share of the console's looks at Redis that it answered, in the last five minutes. The console looks at it only while "
+            "somebody looks at the console, or every few seconds.",
+            "percentunit",
+            query('sum(rate(console_looks_total{redis="answers"}[5m])) / sum(rate(console_looks_total[5m]))', "answered"),
+            limits=steps(RED, (0.9, YELLOW), (0.99, GREEN)),
+            width=6,
+            links=[runbook("redisunreachable")],
+        ),
+        stat(
+            "Eviction policy",
+            "Any other than noeviction could delete the stream whole.",
+            "none",
+            query("max(redis_eviction_policy_unsafe)", "policy"),
+            limits=steps(GREEN, (1, RED)),
+            mappings=words(_0=("noeviction", GREEN), _1=("may evict", RED)),
+            width=6,
+        ),
+        stat(
+            "Failed steps of the reaper",
+            "Steps of its rounds, taking and renewing the active role among them, that failed in the last hour and were repeated.",
+            "locale",
+            query("round(sum(increase(reaper_errors_total[1h])))", "failed"),
+            limits=steps(GREEN, (1, YELLOW), (60, RED)),
+            width=6,
+            links=[runbook("redisunreachable")],
+        ),
+        series(
+            "Failed operations by kind",
+            "What Redis refused or did not answer, of all services.",
+            "ops",
+            query(rate("redis_errors_total", "kind"), "{{kind}}"),
+            links=[runbook("redisunreachable")],
+        ),
+        series(
+            "Failed operations by service",
+            "One service alone: its connection or its password. All of them: the server.",
+            "ops",
+            query(f"sum by (service) ({ERRORS})", "{{service}}"),
+            links=[runbook("redisunreachable")],
+        ),
+        timeline(
+            "Active reaper",
+            "The lease of the active role is in Redis: it changes hands when its holder ends, stalls or is cut off.",
+            words(_0=("stands by", "#8AB8FF"), _1=("active", GREEN)),
+            query("reaper_leader", "{{instance}}"),
+            height=8,
+            links=[runbook("noreaperleader")],
+        ),
+        series(
+            "Appending a pipeline",
+            "The producers' writes: one pipeline of XADD.",
+            "s",
+            query(quantile(0.5, "producer_append_duration_seconds"), "50 %"),
+            query(quantile(0.99, "producer_append_duration_seconds"), "99 %"),
+        ),
+        series(
+            "A round of the reaper",
+            "Sweep, retire, trim, observe: some dozens of commands and scripts.",
+            "s",
+            query(quantile(0.5, "reaper_sweep_duration_seconds"), "50 %"),
+            query(quantile(0.99, "reaper_sweep_duration_seconds"), "99 %"),
+        ),
+        series(
+            "A look of the console",
+            "The console's reads: one look at the stream, its groups and consumers.",
+            "s",
+            query(quantile(0.5, "console_look_duration_seconds"), "50 %"),
+            query(quantile(0.99, "console_look_duration_seconds"), "99 %"),
+        ),
+        timeline(
+            "Capabilities of the server",
+            "What each newer command was seen to do when it was tried; nothing depends on them yet.",
+            words(_0=("no", "text"), _1=("yes", GREEN)),
+            query("max by (capability) (redis_capability)", "{{capability}}"),
+            width=12,
+            height=8,
+        ),
+        series(
+            "Open files",
+            "Sockets to Redis and to clients, and files, by process.",
+            "short",
+            query(of_service("process_open_fds", ".*"), "{{service}} {{instance}}"),
+            width=12,
+        ),
+    ],
+)
