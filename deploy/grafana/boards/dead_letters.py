@@ -108,11 +108,13 @@ BOARD = board(
             ),
             links=[runbook("groupstale")],
         ),
-        timeline(
-            "Hard caps",
-            "While the stream is at a hard cap of retention, producers answer 429.",
-            words(_0=("open", GREEN), _1=("429", RED)),
-            query("max by (cap) (producer_admission_closed)", "{{cap}}"),
+        series(
+            "Hard caps used",
+            "At 100 % of a hard cap of retention producers answer 429 until consumers have caught up.",
+            "percentunit",
+            query("max by (cap) (producer_cap_used_ratio)", "{{cap}}"),
+            height=6,
+            limits=steps(GREEN, (0.8, YELLOW), (1, RED)),
             links=[runbook("guardedcapnear")],
         ),
     ],

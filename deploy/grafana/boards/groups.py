@@ -49,7 +49,7 @@ BOARD = board(
         ),
         timeline(
             "Is the lag known?",
-            "Unknown: entries were deleted between the group's position and the end of the stream, and there are too many to count.",
+            "Unknown: entries were removed, and too many lie before and behind the group's position to count them.",
             words(_0=("unknown", YELLOW), _1=("known", GREEN)),
             query(_of_group("stream_group_lag_known", "min"), "{{group}}"),
             height=8,

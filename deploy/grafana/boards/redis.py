@@ -14,21 +14,21 @@ BOARD = board(
     [],
     [
         stat(
+            "Redis answers",
+            "Whether Redis answers every one of our processes.",
+            "none",
+            query("min(redis_up)", "answers"),
+            limits=steps(RED, (1, GREEN)),
+            mappings=words(_0=("not all", RED), _1=("yes", GREEN)),
+            width=6,
+            links=[runbook("redisunreachable")],
+        ),
+        stat(
             "Redis errors",
             "Failed Redis operations a second, of all services.",
             "ops",
             query("sum(rate(redis_errors_total[$__rate_interval]))", "failed"),
             limits=steps(GREEN, (0.01, YELLOW), (1, RED)),
-            width=6,
-            links=[runbook("redisunreachable")],
-        ),
-        stat(
-            "Redis answers the console",
-            "Share of the console's looks at Redis that it answered, in the last five minutes. The console looks at it only while "
-            "somebody looks at the console, or every few seconds.",
-            "percentunit",
-            query('sum(rate(console_looks_total{redis="answers"}[5m])) / sum(rate(console_looks_total[5m]))', "answered"),
-            limits=steps(RED, (0.9, YELLOW), (0.99, GREEN)),
             width=6,
             links=[runbook("redisunreachable")],
         ),
@@ -65,6 +65,14 @@ BOARD = board(
             links=[runbook("redisunreachable")],
         ),
         timeline(
+            "Does Redis answer?",
+            "Each process, as its /readyz has it.",
+            words(_0=("no", RED), _1=("yes", GREEN)),
+            query(f"min by (service) ({of_service('redis_up', '.*')})", "{{service}}"),
+            height=8,
+            links=[runbook("redisunreachable")],
+        ),
+        timeline(
             "Active reaper",
             "The lease of the active role is in Redis: it changes hands when its holder ends, stalls or is cut off.",
             words(_0=("stands by", "#8AB8FF"), _1=("active", GREEN)),
@@ -88,18 +96,11 @@ BOARD = board(
         ),
         series(
             "A look of the console",
-            "The console's reads: one look at the stream, its groups and consumers.",
+            "The console's reads: one look at the stream, its groups and consumers. A gap: nobody looked at the console.",
             "s",
             query(quantile(0.5, "console_look_duration_seconds"), "50 %"),
             query(quantile(0.99, "console_look_duration_seconds"), "99 %"),
-        ),
-        timeline(
-            "Capabilities of the server",
-            "What each newer command was seen to do when it was tried; nothing depends on them yet.",
-            words(_0=("no", "text"), _1=("yes", GREEN)),
-            query("max by (capability) (redis_capability)", "{{capability}}"),
             width=12,
-            height=8,
         ),
         series(
             "Open files",
