@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck test-compose rust redis browser
+.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck test-compose metrics-doc rust redis browser prometheus
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost; 50 drains;'
 	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
 	@echo 'make check         format, lints, documentation, licences and dependencies'
+	@echo 'make metrics-doc   docs/METRICS.md anew, from what the services show'
 	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
 
 up: rust redis
@@ -34,7 +35,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser
+test: rust redis browser prometheus
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -78,6 +79,11 @@ shellcheck:
 test-compose:
 	@exec deploy/scripts/test-compose.sh
 
+# make test fails if the file is not what this writes.
+metrics-doc: rust redis
+	cargo build $(LOCKED) --workspace --bins
+	METRICS_DOC=write cargo test $(LOCKED) -p e2e --test observability -- metrics_doc
+
 rust:
 	@deploy/scripts/ensure-rust.sh
 
@@ -86,3 +92,6 @@ redis:
 
 browser:
 	@deploy/scripts/ensure-browser.sh
+
+prometheus:
+	@deploy/scripts/ensure-prometheus.sh
