@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck dashboards test-compose rust redis browser prometheus
+.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost; 50 drains;'
 	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
 	@echo 'make check         format, lints, documentation, licences, dependencies, dashboards'
+	@echo 'make metrics-doc   docs/METRICS.md anew, from what the services show'
 	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
 
 up: rust redis
@@ -83,6 +84,11 @@ dashboards:
 
 test-compose:
 	@exec deploy/scripts/test-compose.sh
+
+# make test fails if the file is not what this writes.
+metrics-doc: rust redis
+	cargo build $(LOCKED) --workspace --bins
+	METRICS_DOC=write cargo test $(LOCKED) -p e2e --test observability -- metrics_doc
 
 rust:
 	@deploy/scripts/ensure-rust.sh
