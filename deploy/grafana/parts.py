@@ -262,7 +262,7 @@ def _address(name, label, description, value):
 
 ADDRESSES = [
     _address("console", "Console", "Where the console is, as the reader's browser reaches it", "http://127.0.0.1:8788"),
-    _address("runbook", "Runbook", "Where docs/RUNBOOK.md is served, as the reader's browser reaches it", "/public/orderflow/RUNBOOK.md"),
+    _address("runbook", "Runbook", "Where docs/RUNBOOK.md is served, as the reader's browser reaches it", "/public/orderflow/RUNBOOK.txt"),
 ]
 
 

@@ -22,7 +22,7 @@ BOARD = board(
             query(f"max by (group) (stream_dead_letters{{{GROUP}}})", "{{group}}"),
             width=8,
             limits=steps(GREEN, (1, YELLOW)),
-            links=[runbook("deadlettersarriving"), console("dead-letters")],
+            links=[runbook("orderflowdeadlettersarriving"), console("dead-letters")],
         ),
         stat(
             "Retention threatens",
@@ -32,7 +32,7 @@ BOARD = board(
             width=8,
             limits=steps(RED, (3600, YELLOW), (86400, GREEN)),
             mappings=NOT_THREATENED,
-            links=[runbook("retentionabouttolose")],
+            links=[runbook("orderflowretentionabouttolose")],
         ),
         stat(
             "Lost, ever",
@@ -41,14 +41,14 @@ BOARD = board(
             query(f"max by (group) (stream_group_entries_lost_total{{{GROUP}}})", "{{group}}"),
             width=8,
             limits=BAD_FROM_ONE,
-            links=[runbook("retentionabouttolose")],
+            links=[runbook("orderflowentrieslost")],
         ),
         series(
             "Dead letters",
             "How many there are. Redriving and purging make them fewer.",
             "short",
             query(f"max by (group) (stream_dead_letters{{{GROUP}}})", "{{group}}"),
-            links=[runbook("deadlettersarriving"), console("dead-letters")],
+            links=[runbook("orderflowdeadlettersarriving"), console("dead-letters")],
         ),
         series(
             "Dead letters a minute",
@@ -59,7 +59,7 @@ BOARD = board(
                 "60 * " + rate('worker_deliveries_total{outcome="dead_lettered", group=~"$group"}', "group"), "by {{group}}"
             ),
             query("60 * " + rate("reaper_dead_letters_total", "reason"), "by the reaper: {{reason}}"),
-            links=[runbook("deadlettersarriving")],
+            links=[runbook("orderflowdeadlettersarriving")],
         ),
         series(
             "Dead letters dropped in an hour",
@@ -67,14 +67,14 @@ BOARD = board(
             "short",
             query(f"round(sum by (group) (increase(stream_dead_letters_dropped_total{{{GROUP}}}[1h])))", "{{group}}"),
             limits=BAD_FROM_ONE,
-            links=[runbook("deadlettersarriving")],
+            links=[runbook("orderflowdeadlettersarriving")],
         ),
         series(
             "Length of the stream",
             "Entries in the stream. Under guarded retention it grows while a group is waited for.",
             "short",
             query(f"max(stream_length{{{IN_STREAM}}})", "entries"),
-            links=[runbook("guardedcapnear")],
+            links=[runbook("orderflowhardcapnear")],
         ),
         series(
             "Appended and trimmed a second",
@@ -89,14 +89,14 @@ BOARD = board(
             "waits no longer, unless the group is one of retention.groups.",
             "s",
             query(f"max by (group) (stream_group_silent_seconds{{{GROUP}}})", "{{group}}"),
-            links=[runbook("groupstale")],
+            links=[runbook("orderflowgroupstale")],
         ),
         timeline(
             "Who holds retention",
             "The group that keeps retention from removing what is old enough.",
             words(_0=("no", GREEN), _1=("holds", YELLOW)),
             query(f"max by (group) (stream_group_holds_retention{{{GROUP}}})", "{{group}}"),
-            links=[runbook("guardedcapnear")],
+            links=[runbook("orderflowhardcapnear")],
         ),
         timeline(
             "Is a group stale?",
@@ -106,7 +106,7 @@ BOARD = board(
                 f"max by (group) (stream_group_stale_warning{{{GROUP}}}) + max by (group) (stream_group_stale{{{GROUP}}})",
                 "{{group}}",
             ),
-            links=[runbook("groupstale")],
+            links=[runbook("orderflowgroupstale")],
         ),
         series(
             "Hard caps used",
@@ -115,7 +115,7 @@ BOARD = board(
             query("max by (cap) (producer_cap_used_ratio)", "{{cap}}"),
             height=6,
             limits=steps(GREEN, (0.8, YELLOW), (1, RED)),
-            links=[runbook("guardedcapnear")],
+            links=[runbook("orderflowhardcapnear")],
         ),
     ],
 )

@@ -5,7 +5,7 @@ from parts import (
 )
 
 GROUP = 'stream="$stream", group=~"$group"'
-AGE = steps(GREEN, (60, YELLOW), (300, RED))
+LAG_AGE, PENDING_AGE = steps(GREEN, (10, YELLOW), (60, RED)), steps(GREEN, (60, YELLOW), (300, RED))
 
 
 def _of_group(metric, function="max"):
@@ -24,9 +24,9 @@ BOARD = board(
             "How the groups stand now. A group's name leads to its pending entries in the console.",
             [
                 ("Lag", lag(GROUP), "locale", steps(GREEN, (1000, YELLOW), (10000, RED)), UNKNOWN),
-                ("Oldest not delivered", _of_group("stream_group_lag_seconds"), "s", AGE, ()),
+                ("Oldest not delivered", _of_group("stream_group_lag_seconds"), "s", LAG_AGE, ()),
                 ("Pending", _of_group("stream_group_messages_pending"), "locale", steps("text"), ()),
-                ("Oldest not acked", _of_group("stream_group_oldest_pending_age_seconds"), "s", AGE, ()),
+                ("Oldest not acked", _of_group("stream_group_oldest_pending_age_seconds"), "s", PENDING_AGE, ()),
                 ("Consumers", _of_group("stream_group_consumers"), "locale", steps(RED, (1, "text")), ()),
                 ("Dead letters", _of_group("stream_dead_letters"), "locale", steps(GREEN, (1, YELLOW)), ()),
             ],
@@ -45,7 +45,7 @@ BOARD = board(
             "Entries in the stream that the group has not been handed. A gap: it could not be counted, or no reaper is active.",
             "short",
             query(_of_group("stream_group_lag"), "{{group}}"),
-            links=[runbook("laggrowing")],
+            links=[runbook("orderflowlaggrowing")],
         ),
         timeline(
             "Is the lag known?",
@@ -53,27 +53,28 @@ BOARD = board(
             words(_0=("unknown", YELLOW), _1=("known", GREEN)),
             query(_of_group("stream_group_lag_known", "min"), "{{group}}"),
             height=8,
+            links=[runbook("orderflowlagunknown")],
         ),
         series(
             "Oldest entry not delivered",
             "Age of the oldest entry that the group has not been handed.",
             "s",
             query(_of_group("stream_group_lag_seconds"), "{{group}}"),
-            links=[runbook("lagseconds")],
+            links=[runbook("orderflowlagold")],
         ),
         series(
             "Pending",
             "Entries delivered and not acked: in flight, waiting for a retry, or left by a consumer that is gone.",
             "short",
             query(_of_group("stream_group_messages_pending"), "{{group}}"),
-            links=[runbook("pendingold")],
+            links=[runbook("orderflowpendingold")],
         ),
         series(
             "Oldest entry not acked",
             "Age of the oldest entry that was delivered and not acked.",
             "s",
             query(_of_group("stream_group_oldest_pending_age_seconds"), "{{group}}"),
-            links=[runbook("pendingold")],
+            links=[runbook("orderflowpendingold")],
         ),
         series(
             "Acked a second",
@@ -86,21 +87,21 @@ BOARD = board(
             "Consumers that the group has, dead ones too until the reaper has deleted them.",
             "short",
             query(_of_group("stream_group_consumers"), "{{group}}"),
-            links=[runbook("consumerstuck")],
+            links=[runbook("orderflowconsumerstuck")],
         ),
         series(
             "Pending by consumer",
             "Entries delivered to each consumer and not acked. One that stays high while the others fall is stuck or dead.",
             "short",
             query(f"max by (group, consumer) (stream_group_consumer_messages_pending{{{GROUP}}})", "{{group}} {{consumer}}"),
-            links=[runbook("consumerstuck")],
+            links=[runbook("orderflowconsumerstuck")],
         ),
         series(
             "Idle by consumer",
             "Time since each consumer last tried to read. A consumer that waits for entries asks again every few seconds.",
             "s",
             query(f"max by (group, consumer) (stream_group_consumer_idle_seconds{{{GROUP}}})", "{{group}} {{consumer}}"),
-            links=[runbook("consumerstuck")],
+            links=[runbook("orderflowconsumerstuck")],
         ),
         series(
             "Recovered a second",

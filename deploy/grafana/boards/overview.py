@@ -6,7 +6,8 @@ from parts import (
 )
 
 IN_STREAM = 'stream="$stream"'
-AGE = steps(GREEN, (60, YELLOW), (300, RED))
+# As the alert rules have them.
+LAG_AGE, PENDING_AGE = steps(GREEN, (10, YELLOW), (60, RED)), steps(GREEN, (60, YELLOW), (300, RED))
 
 BOARD = board(
     "overview",
@@ -15,12 +16,20 @@ BOARD = board(
     [STREAM],
     [
         stat(
+            "Alerts",
+            "Alerts of deploy/prometheus that fire now. The runbook says for each what it means and what to do.",
+            "none",
+            query('count(ALERTS{alertstate="firing", alertname=~"Orderflow.+"}) or vector(0)', "firing"),
+            limits=BAD_FROM_ONE,
+            links=[runbook("first-look")],
+        ),
+        stat(
             "Processes not answering",
             "Processes that Prometheus scrapes and that did not answer the last time.",
             "none",
             query("count(up == 0) or vector(0)", "not answering"),
             limits=BAD_FROM_ONE,
-            links=[runbook("targetdown")],
+            links=[runbook("orderflowservicedown")],
         ),
         stat(
             "Active reaper",
@@ -30,7 +39,7 @@ BOARD = board(
             query("sum(reaper_leader) or vector(0)", "active"),
             limits=steps(RED, (1, GREEN), (2, RED)),
             mappings=words(_0=("none", RED), _1=("one", GREEN)),
-            links=[runbook("noreaperleader")],
+            links=[runbook("orderflownoactivereaper")],
         ),
         stat(
             "Redis answers",
@@ -39,7 +48,7 @@ BOARD = board(
             query("min(redis_up)", "answers"),
             limits=steps(RED, (1, GREEN)),
             mappings=words(_0=("not all", RED), _1=("yes", GREEN)),
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         stat(
             "Hard cap used",
@@ -48,7 +57,7 @@ BOARD = board(
             "percentunit",
             query("max(producer_cap_used_ratio)", "used"),
             limits=steps(GREEN, (0.8, YELLOW), (1, RED)),
-            links=[runbook("guardedcapnear")],
+            links=[runbook("orderflowhardcapnear")],
         ),
         stat(
             "Dead letters",
@@ -56,15 +65,7 @@ BOARD = board(
             "locale",
             query(f"sum(stream_dead_letters{{{IN_STREAM}}})", "dead letters"),
             limits=steps(GREEN, (1, YELLOW)),
-            links=[runbook("deadlettersarriving"), console("dead-letters")],
-        ),
-        stat(
-            "Lost in this time",
-            "Entries that retention removed before a group was handed them, in the time shown. It should be 0.",
-            "locale",
-            query(f"round(sum(increase(stream_group_entries_lost_total{{{IN_STREAM}}}[$__range])))", "lost", instant=True),
-            limits=BAD_FROM_ONE,
-            links=[runbook("retentionabouttolose")],
+            links=[runbook("orderflowdeadlettersarriving"), console("dead-letters")],
         ),
         stat(
             "Lag",
@@ -74,7 +75,7 @@ BOARD = board(
             width=6,
             limits=steps(GREEN, (1000, YELLOW), (10000, RED)),
             mappings=UNKNOWN,
-            links=[runbook("laggrowing")],
+            links=[runbook("orderflowlaggrowing")],
         ),
         stat(
             "Oldest entry not delivered",
@@ -82,8 +83,8 @@ BOARD = board(
             "s",
             query(f"max by (group) (stream_group_lag_seconds{{{IN_STREAM}}})", "{{group}}"),
             width=6,
-            limits=AGE,
-            links=[runbook("lagseconds")],
+            limits=LAG_AGE,
+            links=[runbook("orderflowlagold")],
         ),
         stat(
             "Oldest entry not acked",
@@ -92,8 +93,8 @@ BOARD = board(
             "s",
             query(f"max by (group) (stream_group_oldest_pending_age_seconds{{{IN_STREAM}}})", "{{group}}"),
             width=6,
-            limits=AGE,
-            links=[runbook("pendingold"), console("pending", "Pending entries")],
+            limits=PENDING_AGE,
+            links=[runbook("orderflowpendingold"), console("pending", "Pending entries")],
         ),
         stat(
             "Retention threatens",
@@ -103,7 +104,7 @@ BOARD = board(
             width=6,
             limits=steps(RED, (3600, YELLOW), (86400, GREEN)),
             mappings=NOT_THREATENED,
-            links=[runbook("retentionabouttolose")],
+            links=[runbook("orderflowretentionabouttolose")],
         ),
         series(
             "Events a second",
@@ -111,15 +112,17 @@ BOARD = board(
             "eps",
             query(f"sum(rate(stream_entries_added_total{{{IN_STREAM}}}[$__rate_interval]))", "appended"),
             query(rate('worker_deliveries_total{outcome="acked"}', "group"), "acked by {{group}}"),
-            links=[runbook("laggrowing")],
+            links=[runbook("orderflowlaggrowing")],
         ),
         series(
             "From append to ack",
-            "How long entries took from their append to their ack: half of them, and 99 of 100. A gap: nothing was acked.",
+            "How long entries took from their append to their ack: half of them, and 99 of 100. The objective is 99 of 100 "
+            "within a second. A gap: nothing was acked.",
             "s",
             query(quantile(0.5, "worker_end_to_end_seconds", by="group"), "{{group}} 50 %"),
             query(quantile(0.99, "worker_end_to_end_seconds", by="group"), "{{group}} 99 %"),
-            links=[runbook("endtoendlatency")],
+            limits=steps(GREEN, (1, RED)),
+            links=[runbook("orderflowendtoendburnfast")],
         ),
         series(
             "Failures",
@@ -135,7 +138,8 @@ BOARD = board(
                 rate(f"worker_deliveries_total{{{FAILED_DELIVERIES}}}", "group") + " / " + rate("worker_deliveries_total", "group"),
                 "{{group}} not acked",
             ),
-            links=[runbook("errorratio")],
+            limits=steps(GREEN, (0.05, RED)),
+            links=[runbook("orderflowproducererrors")],
         ),
     ],
 )

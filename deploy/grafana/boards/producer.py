@@ -23,7 +23,7 @@ BOARD = board(
             query(rate(f"producer_events_total{{{REPLICA}}}", "outcome"), "{{outcome}}"),
             stack=True,
             colors=OUTCOMES,
-            links=[runbook("errorratio")],
+            links=[runbook("orderflowproducererrors")],
         ),
         series(
             "Stored by type",
@@ -54,7 +54,7 @@ BOARD = board(
             "s",
             query(quantile(0.5, "producer_append_duration_seconds", REPLICA), "50 %"),
             query(quantile(0.99, "producer_append_duration_seconds", REPLICA), "99 %"),
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         series(
             "Events in a pipeline",
@@ -77,7 +77,7 @@ BOARD = board(
                 "{{instance}}",
             ),
             limits=steps(GREEN, (0.01, YELLOW), (0.05, RED)),
-            links=[runbook("errorratio")],
+            links=[runbook("orderflowproducererrors")],
         ),
         series(
             "Events waiting to be written",
@@ -90,14 +90,14 @@ BOARD = board(
             "By kind, of the producers alone.",
             "ops",
             query(rate(f"producer_redis_errors_total{{{REPLICA}}}", "kind"), "{{kind}}"),
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         timeline(
             "Hard caps",
             "While the stream is at a hard cap of retention, producers answer 429 until consumers have caught up.",
             words(_0=("open", GREEN), _1=("429", RED)),
             query(f"max by (cap) (producer_admission_closed{{{REPLICA}}})", "{{cap}}"),
-            links=[runbook("guardedcapnear")],
+            links=[runbook("orderflowhardcapnear")],
         ),
         series(
             "Processor",

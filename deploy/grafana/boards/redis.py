@@ -21,7 +21,7 @@ BOARD = board(
             limits=steps(RED, (1, GREEN)),
             mappings=words(_0=("not all", RED), _1=("yes", GREEN)),
             width=6,
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         stat(
             "Redis errors",
@@ -30,7 +30,7 @@ BOARD = board(
             query("sum(rate(redis_errors_total[$__rate_interval]))", "failed"),
             limits=steps(GREEN, (0.01, YELLOW), (1, RED)),
             width=6,
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         stat(
             "Eviction policy",
@@ -40,6 +40,7 @@ BOARD = board(
             limits=steps(GREEN, (1, RED)),
             mappings=words(_0=("noeviction", GREEN), _1=("may evict", RED)),
             width=6,
+            links=[runbook("orderflowredismayevict")],
         ),
         stat(
             "Failed steps of the reaper",
@@ -48,21 +49,21 @@ BOARD = board(
             query("round(sum(increase(reaper_errors_total[1h])))", "failed"),
             limits=steps(GREEN, (1, YELLOW), (60, RED)),
             width=6,
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         series(
             "Failed operations by kind",
             "What Redis refused or did not answer, of all services.",
             "ops",
             query(rate("redis_errors_total", "kind"), "{{kind}}"),
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         series(
             "Failed operations by service",
             "One service alone: its connection or its password. All of them: the server.",
             "ops",
             query(f"sum by (service) ({ERRORS})", "{{service}}"),
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         timeline(
             "Does Redis answer?",
@@ -70,7 +71,7 @@ BOARD = board(
             words(_0=("no", RED), _1=("yes", GREEN)),
             query(f"min by (service) ({of_service('redis_up', '.*')})", "{{service}}"),
             height=8,
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         timeline(
             "Active reaper",
@@ -78,7 +79,7 @@ BOARD = board(
             words(_0=("stands by", "#8AB8FF"), _1=("active", GREEN)),
             query("reaper_leader", "{{instance}}"),
             height=8,
-            links=[runbook("noreaperleader")],
+            links=[runbook("orderflownoactivereaper")],
         ),
         series(
             "Appending a pipeline",

@@ -44,7 +44,7 @@ BOARD = board(
                 "{{group}}",
             ),
             limits=steps(GREEN, (0.01, YELLOW), (0.05, RED)),
-            links=[runbook("errorratio")],
+            links=[runbook("orderflowworkererrors")],
         ),
         series(
             "Time in the handler",
@@ -55,11 +55,12 @@ BOARD = board(
         ),
         series(
             "From append to ack",
-            "How long entries took from their append to their ack, waiting included.",
+            "How long entries took from their append to their ack, waiting included. The objective is 99 of 100 within a second.",
             "s",
             query(quantile(0.5, "worker_end_to_end_seconds", WORKER, "group"), "{{group}} 50 %"),
             query(quantile(0.99, "worker_end_to_end_seconds", WORKER, "group"), "{{group}} 99 %"),
-            links=[runbook("endtoendlatency")],
+            limits=steps(GREEN, (1, RED)),
+            links=[runbook("orderflowendtoendburnfast")],
         ),
         series(
             "Messages",
@@ -80,7 +81,7 @@ BOARD = board(
             "Entries whose handling failed and that wait for their next attempt, by replica.",
             "short",
             query(f"sum by (group, instance) (worker_parked{{{WORKER}}})", "{{group}} {{instance}}"),
-            links=[runbook("pendingold")],
+            links=[runbook("orderflowpendingold")],
         ),
         series(
             "Claimed a second",
@@ -88,14 +89,14 @@ BOARD = board(
             "claim_min_idle is too short for what the handlers do.",
             "eps",
             query(rate(f"worker_claims_total{{{WORKER}}}", "group"), "{{group}}"),
-            links=[runbook("consumerstuck")],
+            links=[runbook("orderflowconsumerstuck")],
         ),
         series(
             "Failed Redis operations",
             "By kind, of the workers alone.",
             "ops",
             query(rate(f"worker_redis_errors_total{{{WORKER}}}", "kind"), "{{kind}}"),
-            links=[runbook("redisunreachable")],
+            links=[runbook("orderflowredisunreachable")],
         ),
         series(
             "Processor",

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use e2e::Prometheus;
 use serde_json::{Value, json};
 
 use crate::{
@@ -72,6 +73,13 @@ fn keep(name: &str, answers: &Value) {
     std::fs::write(&path, answers.to_string()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
+/// What a panel's first query gives now.
+async fn figure(prometheus: &Prometheus, board: &Board, title: &str) -> Vec<Value> {
+    let panel = board.panels().iter().find(|panel| panel["title"] == title).expect("a panel of this title");
+    let values = board.values(prometheus, None).await;
+    prometheus.query(&values.fill(text(&panel["targets"][0], "/expr"))).await
+}
+
 /// The figures are those of the incident, not just any.
 async fn shows_what_happened(boards: &[Board], incident: &Incident, seconds: u64) {
     let prometheus = &incident.prometheus;
@@ -79,12 +87,7 @@ async fn shows_what_happened(boards: &[Board], incident: &Incident, seconds: u64
         |name: &str| boards.iter().find(|board| board.name == name).expect("a dashboard of this name");
     let overview = board("overview");
     let values = overview.values(prometheus, None).await;
-    let panel = async |title: &str| {
-        let panel =
-            overview.panels().iter().find(|panel| panel["title"] == title).expect("a panel of this title");
-        let query = values.fill(text(&panel["targets"][0], "/expr"));
-        prometheus.query(&query).await
-    };
+    let panel = async |title: &str| figure(prometheus, overview, title).await;
     let of_group = |series: &[Value], group: &str| -> f64 {
         let series = series.iter().find(|series| series["metric"]["group"] == group);
         let series = series.unwrap_or_else(|| panic!("nothing of {group}"));
@@ -101,7 +104,11 @@ async fn shows_what_happened(boards: &[Board], incident: &Incident, seconds: u64
         assert_eq!(series.len(), 1, "{series:?}");
         text(&series[0], "/value/1").parse().expect("a number")
     };
-    assert!(is(only(panel("Lost in this time").await), 0.0), "nothing was lost");
+    let lost = figure(prometheus, board("dead-letters"), "Lost, ever").await;
+    for group in ["notifications", "analytics", "third"] {
+        assert!(is(of_group(&lost, group), 0.0), "{lost:?}");
+    }
+    assert!(is(only(panel("Alerts").await), 0.0), "this Prometheus has no rules");
     assert!(is(only(panel("Processes not answering").await), 1.0), "the old leader has ended");
     assert!(is(only(panel("Active reaper").await), 1.0));
     assert!(is(only(panel("Dead letters").await), 6.0));

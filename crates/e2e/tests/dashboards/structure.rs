@@ -65,8 +65,17 @@ fn panels_stand_side_by_side() {
     }
 }
 
+/// The headings of the runbook, as links name them.
+fn anchors() -> HashSet<String> {
+    let runbook =
+        std::fs::read_to_string(directory().join("../../docs/RUNBOOK.md")).expect("there is a runbook");
+    let headings = runbook.lines().filter_map(|line| line.strip_prefix("## "));
+    headings.map(|heading| heading.trim().to_lowercase().replace(' ', "-")).collect()
+}
+
 #[test]
 fn links_lead_somewhere() {
+    let anchors = anchors();
     for board in boards() {
         let names: HashSet<_> = board.variables().iter().map(|variable| text(variable, "/name")).collect();
         let links = board.panels().iter().flat_map(|panel| list(panel, "/links"));
@@ -74,6 +83,8 @@ fn links_lead_somewhere() {
             let url = text(link, "/url");
             let base = url.strip_prefix("${").and_then(|rest| rest.split_once('}')).map(|(name, _)| name);
             assert!(base.is_some_and(|base| names.contains(base)), "{}: {url}", board.name);
+            let anchor = url.strip_prefix("${runbook}#");
+            assert!(anchor.is_none_or(|anchor| anchors.contains(anchor)), "{}: {url}", board.name);
         }
         let to_others = list(&board.json, "/links").iter().find(|link| link["type"] == "dashboards");
         let tag = &to_others.expect("a link to the other dashboards")["tags"][0];
