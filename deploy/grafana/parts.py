@@ -39,6 +39,11 @@ def quantile(share, histogram, matchers="", by=""):
     return f"histogram_quantile({share}, {rate(f'{histogram}_bucket{{{matchers}}}', by)})"
 
 
+def cores(matchers=""):
+    """Cores that each process uses. Over two minutes, since a process tells whole seconds of processor time."""
+    return f"rate(process_cpu_seconds_total{{{matchers}}}[2m])"
+
+
 def of_service(expression, services):
     """A series of a process, with the name of its service."""
     return (
@@ -131,7 +136,7 @@ def series(title, description, unit, *queries, width=8, height=8, links=(), colo
         "drawStyle": "line",
         "lineWidth": 1,
         "fillOpacity": 25 if stack else 6,
-        "showPoints": "never",
+        "showPoints": "auto",
         "spanNulls": False,
         "axisSoftMin": 0,
         "thresholdsStyle": {"mode": "dashed" if limits else "off"},

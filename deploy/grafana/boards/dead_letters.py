@@ -44,7 +44,7 @@ BOARD = board(
             links=[runbook("orderflowentrieslost")],
         ),
         series(
-            "Dead letters",
+            "Dead letters over time",
             "How many there are. Redriving and purging make them fewer.",
             "short",
             query(f"max by (group) (stream_dead_letters{{{GROUP}}})", "{{group}}"),

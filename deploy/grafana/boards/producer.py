@@ -1,7 +1,7 @@
 """producer-api: what comes in, how fast it is answered, what is refused and why."""
 
 from parts import (
-    GREEN, RED, YELLOW, board, of_service, quantile, query, rate, replica_of, runbook, series, steps, timeline, words,
+    GREEN, RED, YELLOW, board, cores, of_service, quantile, query, rate, replica_of, runbook, series, steps, timeline, words,
 )
 
 REPLICA = 'instance=~"$replica"'
@@ -101,10 +101,10 @@ BOARD = board(
         ),
         series(
             "Processor",
-            "Cores that each replica uses.",
+            "Cores that each replica uses, over two minutes.",
             "none",
             query(
-                of_service(f"rate(process_cpu_seconds_total{{{REPLICA}}}[$__rate_interval])", "producer-api"), "{{instance}}"
+                of_service(cores(REPLICA), "producer-api"), "{{instance}}"
             ),
             height=6,
         ),

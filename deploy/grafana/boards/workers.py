@@ -1,7 +1,7 @@
 """The workers: what becomes of deliveries, how long handlers take, what waits."""
 
 from parts import (
-    FAILED_DELIVERIES, GREEN, RED, YELLOW, board, console, group_of, of_service, quantile, query, rate, replica_of, runbook,
+    FAILED_DELIVERIES, GREEN, RED, YELLOW, board, console, cores, group_of, of_service, quantile, query, rate, replica_of, runbook,
     series, steps,
 )
 
@@ -100,10 +100,10 @@ BOARD = board(
         ),
         series(
             "Processor",
-            "Cores that each replica uses.",
+            "Cores that each replica uses, over two minutes.",
             "none",
             query(
-                of_service('rate(process_cpu_seconds_total{instance=~"$replica"}[$__rate_interval])', SERVICES),
+                of_service(cores('instance=~"$replica"'), SERVICES),
                 "{{service}} {{instance}}",
             ),
         ),
