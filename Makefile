@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck test-compose rust redis browser
+.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -24,7 +24,8 @@ help:
 	@echo 'make test          every test, against real Redis servers'
 	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost; 50 drains;'
 	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
-	@echo 'make check         format, lints, documentation, licences and dependencies'
+	@echo 'make check         format, lints, documentation, licences, dependencies, dashboards'
+	@echo 'make metrics-doc   docs/METRICS.md anew, from what the services show'
 	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
 
 up: rust redis
@@ -34,7 +35,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser
+test: rust redis browser prometheus
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -46,7 +47,7 @@ test-chaos: rust redis
 	  cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
 	E2E_DRAIN_ROUNDS=50 cargo test $(LOCKED) -p e2e --test handlers -- sigterm_under_load
 
-check: fmt clippy doc deny shellcheck
+check: fmt clippy doc deny shellcheck dashboards
 
 fmt: rust
 	cargo fmt --all --check
@@ -72,11 +73,22 @@ advisories: rust
 
 shellcheck:
 	@if command -v shellcheck >/dev/null; then \
-	  echo shellcheck; shellcheck deploy/scripts/*.sh .ci/run; \
+	  echo shellcheck; shellcheck deploy/scripts/*.sh deploy/grafana/*.sh .ci/run; \
 	else echo 'shellcheck: skipped, it is not installed'; fi
+
+dashboards:
+	@if python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  echo dashboards; deploy/grafana/check.sh; \
+	elif [ -n "$(CI)" ]; then echo 'dashboards: python3 3.11 or newer is needed' >&2; exit 1; \
+	else echo 'dashboards: skipped, there is no python3 3.11 or newer'; fi
 
 test-compose:
 	@exec deploy/scripts/test-compose.sh
+
+# make test fails if the file is not what this writes.
+metrics-doc: rust redis
+	cargo build $(LOCKED) --workspace --bins
+	METRICS_DOC=write cargo test $(LOCKED) -p e2e --test observability -- metrics_doc
 
 rust:
 	@deploy/scripts/ensure-rust.sh
@@ -86,3 +98,6 @@ redis:
 
 browser:
 	@deploy/scripts/ensure-browser.sh
+
+prometheus:
+	@deploy/scripts/ensure-prometheus.sh

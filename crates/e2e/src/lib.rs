@@ -10,11 +10,13 @@ mod binary;
 pub mod chaos;
 mod load;
 mod pipeline;
+mod prometheus;
 mod service;
 mod up;
 
 pub use binary::binary;
 pub use load::{Journal, Load, Outcome, Posted};
 pub use pipeline::{Pipeline, Role};
+pub use prometheus::Prometheus;
 pub use service::Service;
 pub use up::Up;

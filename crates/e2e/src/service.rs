@@ -117,6 +117,11 @@ impl Service {
         read(&self.log)
     }
 
+    /// The program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A URL of its ops port.
     pub fn ops_url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.ops_port)

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use order_events::{EventType, EventTypes, OrderEvent};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector, exponential_buckets,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, core::Collector, exponential_buckets,
 };
 use stream_core::ErrorKind;
 
@@ -64,6 +64,7 @@ struct Inner {
     append_batch_size: Histogram,
     queue_events: IntGauge,
     admission_closed: [IntGauge; Cap::ALL.len()],
+    cap_used: [Gauge; Cap::ALL.len()],
     redis_errors: [IntCounter; ErrorKind::ALL.len()],
 }
 
@@ -99,6 +100,13 @@ impl Metrics {
             ),
             &["cap"],
         )?;
+        let cap_used = GaugeVec::new(
+            Opts::new(
+                "producer_cap_used_ratio",
+                "How much of this hard cap of retention is used; 1: producers get 429. 0 where nothing is capped",
+            ),
+            &["cap"],
+        )?;
         let redis_errors = IntCounterVec::new(
             Opts::new("producer_redis_errors_total", "Failed Redis operations by kind"),
             &["kind"],
@@ -116,15 +124,17 @@ impl Metrics {
             append_batch_size: append_batch_size.clone(),
             queue_events: queue_events.clone(),
             admission_closed: Cap::ALL.map(|cap| admission_closed.with_label_values(&[cap.label()])),
+            cap_used: Cap::ALL.map(|cap| cap_used.with_label_values(&[cap.label()])),
             redis_errors: ErrorKind::ALL.map(|kind| redis_errors.with_label_values(&[kind.label()])),
         };
-        let collectors: [Box<dyn Collector>; 7] = [
+        let collectors: [Box<dyn Collector>; 8] = [
             Box::new(events),
             Box::new(requests),
             Box::new(append_seconds),
             Box::new(append_batch_size),
             Box::new(queue_events),
             Box::new(admission_closed),
+            Box::new(cap_used),
             Box::new(redis_errors),
         ];
         collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
@@ -165,9 +175,12 @@ impl Metrics {
         self.0.queue_events.set(events as i64);
     }
 
-    /// Shows whether a hard cap refuses events.
-    pub(crate) fn admission_closed(&self, cap: Cap, closed: bool) {
+    /// Shows how much of a hard cap is used, and whether it refuses events.
+    pub(crate) fn cap(&self, cap: Cap, used: u64, limit: u64, closed: bool) {
         self.0.admission_closed[cap as usize].set(i64::from(closed));
+        let capped = limit > 0 && limit < u64::MAX;
+        let ratio = if capped { used as f64 / limit as f64 } else { 0.0 };
+        self.0.cap_used[cap as usize].set(ratio);
     }
 
     /// Counts a Redis operation that failed.
@@ -218,10 +231,24 @@ mod tests {
         }
         for cap in Cap::ALL.map(Cap::label) {
             assert!(text.contains(&format!("producer_admission_closed{{cap=\"{cap}\"}} 0")), "{text}");
+            assert!(text.contains(&format!("producer_cap_used_ratio{{cap=\"{cap}\"}} 0")), "{text}");
         }
         assert!(text.contains("producer_append_batch_size_count 0"));
         assert!(text.contains("producer_append_duration_seconds_count 0"));
         assert!(text.contains("producer_redis_errors_total{kind=\"out_of_memory\"} 0"));
+    }
+
+    #[test]
+    fn a_cap_without_a_limit_is_not_used_at_all() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry, &EventTypes::default()).unwrap();
+        metrics.cap(Cap::Entries, 40, 50, false);
+        metrics.cap(Cap::Memory, 40, 0, false);
+        let shown = text(&registry);
+        assert!(shown.contains("producer_cap_used_ratio{cap=\"entries\"} 0.8"), "{shown}");
+        assert!(shown.contains("producer_cap_used_ratio{cap=\"memory\"} 0\n"), "{shown}");
+        metrics.cap(Cap::Memory, 40, u64::MAX, false);
+        assert!(text(&registry).contains("producer_cap_used_ratio{cap=\"memory\"} 0\n"));
     }
 
     #[test]

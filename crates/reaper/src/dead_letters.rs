@@ -21,6 +21,10 @@ pub(crate) struct DeadLetterLimits {
     stream: EventStream,
     bounds: DeadLetterBounds,
     dropped: Dropped,
+    /// Those that are always shown: retention waits for them, whether they exist or not.
+    configured: Vec<String>,
+    /// What is known of each group; shown at the end of a round.
+    totals: BTreeMap<String, u64>,
 }
 
 impl DeadLetterLimits {
@@ -31,7 +35,8 @@ impl DeadLetterLimits {
             max_age: (!settings.max_age.is_zero()).then_some(settings.max_age),
         };
         let dropped = Dropped::register(&context.registry, redis.stream.key().as_str())?;
-        Ok(Self { stream: redis.stream.clone(), bounds, dropped })
+        let configured = context.settings.retention.groups.clone();
+        Ok(Self { stream: redis.stream.clone(), bounds, dropped, configured, totals: BTreeMap::new() })
     }
 
     /// Drops what is beyond the bounds of one group, and learns how many were ever dropped.
@@ -42,7 +47,7 @@ impl DeadLetterLimits {
             match dead_letters.bound(lease_value, self.bounds).await {
                 Ok(Some(bounded)) => {
                     dropped += bounded.dropped;
-                    self.dropped.show(group, bounded.dropped_total);
+                    self.totals.insert(group.to_owned(), bounded.dropped_total);
                     if bounded.more {
                         continue;
                     }
@@ -62,9 +67,17 @@ impl DeadLetterLimits {
         result
     }
 
+    /// Shows what is known of the configured groups and of those that there are: one that was destroyed leaves no series
+    /// behind.
+    pub(crate) fn show(&mut self, exists: impl Fn(&str) -> bool) {
+        self.totals.retain(|group, _| exists(group) || self.configured.contains(group));
+        self.dropped.show(self.totals.clone());
+    }
+
     /// The count is the active reaper's to show.
     pub(crate) fn forget(&mut self) {
-        self.dropped.clear();
+        self.totals.clear();
+        self.dropped.show(BTreeMap::new());
     }
 }
 
@@ -90,13 +103,8 @@ impl Dropped {
         IntCounterVec::new(Opts::new("stream_dead_letters_dropped_total", help), &["stream", "group"])
     }
 
-    fn show(&self, group: &str, total: u64) {
-        let mut by_group = self.by_group.lock().unwrap_or_else(PoisonError::into_inner);
-        by_group.insert(group.to_owned(), total);
-    }
-
-    fn clear(&self) {
-        self.by_group.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    fn show(&self, totals: BTreeMap<String, u64>) {
+        *self.by_group.lock().unwrap_or_else(PoisonError::into_inner) = totals;
     }
 }
 

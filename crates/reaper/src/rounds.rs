@@ -14,6 +14,10 @@ use crate::{
     sweep::Sweeper,
 };
 
+/// From a stream with nothing to do to one with a long list to recover.
+const ROUND_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
 /// Everything that is done once an interval.
 pub(crate) struct Rounds {
     redis: Redis,
@@ -34,10 +38,13 @@ impl Rounds {
         metrics: GroupMetrics,
         failures: Failures,
     ) -> anyhow::Result<Self> {
-        let duration = Histogram::with_opts(HistogramOpts::new(
-            "reaper_sweep_duration_seconds",
-            "Time of a whole round: sweep, retire, trim, observe",
-        ))?;
+        let duration = Histogram::with_opts(
+            HistogramOpts::new(
+                "reaper_sweep_duration_seconds",
+                "Time of a whole round: sweep, retire, trim, observe",
+            )
+            .buckets(ROUND_BUCKETS.to_vec()),
+        )?;
         context.registry.register(Box::new(duration.clone()))?;
         Ok(Self {
             redis: redis.clone(),
@@ -91,10 +98,13 @@ impl Rounds {
                 for (group, error) in &observation.failed {
                     self.failures.failed(Step::Observe, Some(group), error);
                 }
+                let exists = |group: &str| observation.groups.iter().any(|there| there.info.name == group);
+                self.dead_letters.show(exists);
                 self.metrics.show(observation);
             }
             Err(error) => {
                 self.metrics.clear();
+                self.dead_letters.show(|_| false);
                 self.failures.failed(Step::Observe, None, &error);
             }
         }

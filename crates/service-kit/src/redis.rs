@@ -32,6 +32,7 @@ pub struct Redis {
     /// What the server can do, once it has been tried.
     pub capabilities: ServerCapabilities,
     eviction_gauge: IntGauge,
+    up: IntGauge,
 }
 
 /// A connector from the settings; nothing is connected yet.
@@ -67,11 +68,13 @@ impl Redis {
             "redis_eviction_policy_unsafe",
             "1 if the server's eviction policy is not noeviction: it could delete the stream whole",
         )?;
+        let up = IntGauge::new("redis_up", "1 while the Redis server answers this process, as /readyz says")?;
         context.registry.register(Box::new(eviction_gauge.clone()))?;
+        context.registry.register(Box::new(up.clone()))?;
         context.registry.register(Box::new(connector.errors()))?;
         let capabilities = ServerCapabilities::register(&context.registry)?;
         context.ops.mount(capabilities.routes());
-        Ok(Self { connector, stream, capabilities, eviction_gauge })
+        Ok(Self { connector, stream, capabilities, eviction_gauge, up })
     }
 
     /// Runs `service` to its end while watching the server: `/readyz` is false whenever Redis is away. Ends
@@ -129,6 +132,7 @@ impl Redis {
                         tracing::info!(address = connection.address(), "Redis answers");
                         context.readiness.set(Condition::Redis, Ok::<_, String>(()));
                     }
+                    self.up.set(1);
                     available = Some(true);
                 }
                 Err(error) => {
@@ -136,6 +140,7 @@ impl Redis {
                         tracing::warn!(address = connection.address(), %error, "Redis is away; waiting for it");
                     }
                     context.readiness.set(Condition::Redis, Err(error.to_string()));
+                    self.up.set(0);
                     available = Some(false);
                 }
             }

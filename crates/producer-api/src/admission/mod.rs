@@ -173,7 +173,7 @@ impl Admission {
         let release = (u128::from(limit) * u128::from(RELEASE_PERCENT) / 100) as u64;
         let closed = if was_closed { used > release } else { used >= limit && limit > 0 };
         self.0.closed[cap as usize].store(closed, Ordering::Relaxed);
-        self.0.metrics.admission_closed(cap, closed);
+        self.0.metrics.cap(cap, used, limit, closed);
         drop(known);
         let cap = cap.label();
         match (was_closed, closed) {

@@ -1,6 +1,12 @@
 //! Group metrics: what cannot be read hides nothing else, and old figures are not shown for new ones.
 
-use crate::support::{Bench, GROUP, STREAM};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use testkit::eventually;
+
+use crate::support::{Bench, GROUP, Reaper, SOON, STREAM};
 
 #[tokio::test]
 async fn one_group_does_not_hide_the_others() {
@@ -38,4 +44,72 @@ async fn figures_that_cannot_be_read_any_more_are_not_shown() {
     reaper.is_active().await;
     bench.cmd::<()>(&format!("RENAME elsewhere {STREAM}")).await;
     reaper.shows(&length, |value| value == Some(5.0)).await;
+}
+
+/// Series with this label, by their names.
+async fn series_with(reaper: &Reaper, label: &str) -> Vec<String> {
+    let (_, text) = reaper.page("/metrics").await.unwrap_or_default();
+    let series = text.lines().filter(|line| !line.starts_with('#') && line.contains(label));
+    series.map(|line| line.split('{').next().unwrap_or(line).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn consumers_and_groups_that_are_gone_leave_no_series() {
+    let bench = Bench::start().await;
+    bench.append_old(5).await;
+    bench.deliver(GROUP, 2).await;
+    bench.deliver("passing", 2).await;
+    bench.cmd::<i64>(&format!("XGROUP CREATECONSUMER {STREAM} {GROUP} passing")).await;
+    // A dead letter that the bound drops gives even this count a series of the group.
+    bench.cmd::<String>(&format!("XADD {{{STREAM}}}:dlq:passing 1-1 _dl_id 1-1 _dl_time_ms 1")).await;
+    // Managed, since a consumer of it is registered.
+    bench.cmd::<i64>(&format!("HSET {{{STREAM}}}:workers passing/gone x")).await;
+    let reaper = bench.reaper(&[]);
+    let dropped = "stream_dead_letters_dropped_total{group=\"passing\",stream=\"events:orders\"}";
+    reaper.shows(dropped, |value| value == Some(1.0)).await;
+    reaper
+        .shows("stream_group_consumers{group=\"passing\",stream=\"events:orders\"}", |value| {
+            value == Some(1.0)
+        })
+        .await;
+    assert!(series_with(&reaper, "group=\"passing\"").await.len() >= 12);
+    assert_eq!(series_with(&reaper, "consumer=\"passing\"").await.len(), 2);
+
+    bench.cmd::<i64>(&format!("XGROUP DELCONSUMER {STREAM} {GROUP} passing")).await;
+    bench.cmd::<i64>(&format!("XGROUP DESTROY {STREAM} passing")).await;
+    eventually(SOON, "nothing is left of them", async || {
+        let mut left = series_with(&reaper, "consumer=\"passing\"").await;
+        left.extend(series_with(&reaper, "group=\"passing\"").await);
+        if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
+    })
+    .await;
+    assert!(series_with(&reaper, &format!("group=\"{GROUP}\"")).await.len() >= 8, "the others stay");
+}
+
+#[tokio::test]
+async fn a_standby_shows_no_series_of_groups() {
+    let bench = Bench::start().await;
+    bench.append_old(5).await;
+    bench.deliver(GROUP, 2).await;
+    let active = bench.reaper(&[]);
+    active.is_active().await;
+    let standby = bench.reaper(&[]);
+    standby.shows("redis_up", |value| value == Some(1.0)).await;
+    standby.shows("reaper_leader", |value| value == Some(0.0)).await;
+    let lag = format!("stream_group_lag{{group=\"{GROUP}\",stream=\"{STREAM}\"}}");
+    active.shows(&lag, |value| value == Some(3.0)).await;
+    assert_eq!(series_with(&standby, "stream=").await, Vec::<String>::new());
+    assert_eq!(standby.metric("reaper_leader").await, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_up() {
+    let bench = Bench::start().await;
+    let reaper = bench.reaper(&[]);
+    reaper.shows("redis_up", |value| value == Some(1.0)).await;
+    let server = Pid::from_raw(bench.server.pid().cast_signed());
+    kill(server, Signal::SIGSTOP).unwrap();
+    reaper.shows("redis_up", |value| value == Some(0.0)).await;
+    kill(server, Signal::SIGCONT).unwrap();
+    reaper.shows("redis_up", |value| value == Some(1.0)).await;
 }

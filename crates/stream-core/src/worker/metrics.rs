@@ -2,12 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::counts::Counts;
 use crate::{ErrorKind, StreamId, stream::unix_ms};
+
+/// From a handler that only computes to one that waits for its timeout.
+const HANDLER_BUCKETS: &[f64] = &[
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0,
+];
+/// From a quiet stream to a backlog of an hour. The alert rules count what took longer than one of these bounds.
+const END_TO_END_BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
+    3600.0,
+];
 
 /// What became of a delivery; the `outcome` label of `worker_deliveries_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +79,8 @@ impl WorkerMetrics {
             opts("worker_redis_errors_total", "Failed Redis operations of the worker by kind"),
             &["kind"],
         )?;
-        let histogram = |name: &str, help: &str, start: f64, count: usize| {
-            let buckets = exponential_buckets(start, 4.0, count)?;
-            Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets))
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()))
         };
         let counter = |name: &str, help: &str| IntCounter::with_opts(opts(name, help));
         let metrics = Self {
@@ -87,14 +95,12 @@ impl WorkerMetrics {
             handler_seconds: histogram(
                 "worker_handler_duration_seconds",
                 "Time a handler took, or a batch of a projection",
-                0.000_1,
-                9,
+                HANDLER_BUCKETS,
             )?,
             end_to_end_seconds: histogram(
                 "worker_end_to_end_seconds",
                 "Time from an entry's append to its ack, by the entry's ID",
-                0.001,
-                10,
+                END_TO_END_BUCKETS,
             )?,
             in_flight: IntGauge::with_opts(opts(
                 "worker_in_flight",
