@@ -44,6 +44,10 @@ pub(crate) async fn incident() -> Incident {
     let load = Load::start(&[pipeline.url(Role::Producer, "/v1/events")], 1, 60);
     shows(&prometheus, "sum(stream_entries_trimmed_total) > 0").await;
 
+    // In health nothing is counted as a failure.
+    let failed = "sum by (job, kind) (increase(redis_errors_total[5s])) > 0";
+    shows(&prometheus, &format!("absent({failed})")).await;
+
     poison(&pipeline).await;
     shows(&prometheus, "sum(stream_dead_letters) >= 6").await;
     redrive(&pipeline).await;

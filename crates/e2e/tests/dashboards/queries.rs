@@ -1,14 +1,18 @@
 //! Every query of every dashboard, asked after an incident.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use e2e::Prometheus;
 use serde_json::{Value, json};
+use testkit::eventually;
 
 use crate::{
     board::{Answer, Board, Values, boards, list, text},
     incident::{Incident, incident},
 };
+
+/// A busy machine answers a scrape late now and then.
+const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_query_returns_data() {
@@ -109,7 +113,11 @@ async fn shows_what_happened(boards: &[Board], incident: &Incident, seconds: u64
         assert!(is(of_group(&lost, group), 0.0), "{lost:?}");
     }
     assert!(is(only(panel("Alerts").await), 0.0), "this Prometheus has no rules");
-    assert!(is(only(panel("Processes not answering").await), 1.0), "the old leader has ended");
+    eventually(SOON, "the old leader alone does not answer", async || {
+        let silent = only(panel("Processes not answering").await);
+        if is(silent, 1.0) { Ok(()) } else { Err(silent) }
+    })
+    .await;
     assert!(is(only(panel("Active reaper").await), 1.0));
     assert!(is(only(panel("Dead letters").await), 6.0));
     assert_eq!(incident.pipeline.dead_letters("analytics").await.len(), 3);

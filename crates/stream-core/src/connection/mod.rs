@@ -26,7 +26,11 @@ const REFUSALS_UNTIL_REBUILD: u32 = 10;
 
 /// A connection for ordinary, non-blocking commands: reconnects by itself, cheap to clone.
 #[derive(Clone)]
-pub struct Connection(Arc<Shared>);
+pub struct Connection {
+    shared: Arc<Shared>,
+    /// Whether a missing group is an answer like any other here.
+    group_may_be_absent: bool,
+}
 
 struct Shared {
     connector: Connector,
@@ -50,7 +54,7 @@ struct Slot {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({})", self.0.connector.address())
+        write!(f, "Connection({})", self.shared.connector.address())
     }
 }
 
@@ -63,7 +67,7 @@ impl Connection {
     ) -> Result<Self, Error> {
         let target = connector.target().version;
         let manager = connector.manager(response_timeout).map_err(|e| Error::new("connect", e))?;
-        Ok(Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             connector,
             counts,
             response_timeout,
@@ -71,12 +75,18 @@ impl Connection {
             timeouts: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
             slot: RwLock::new(Slot { manager, generation: 0, target }),
-        })))
+        });
+        Ok(Self { shared, group_may_be_absent: false })
+    }
+
+    /// The same connection, for a stream whose group need not exist yet: that it does not is no failed operation.
+    pub(crate) fn where_group_may_be_absent(&self) -> Self {
+        Self { group_may_be_absent: true, ..self.clone() }
     }
 
     /// `host:port` of the server, for messages.
     pub fn address(&self) -> String {
-        self.0.connector.address()
+        self.shared.connector.address()
     }
 
     /// Asks the server for a sign of life (PING).
@@ -138,20 +148,20 @@ impl Connection {
     /// A connection of its own for one optimistic transaction (WATCH … EXEC). It never reconnects by itself: the
     /// new connection would watch nothing.
     pub(crate) async fn exclusive(&self, operation: &'static str) -> Result<MultiplexedConnection, Error> {
-        let connected = self.0.connector.exclusive(self.0.response_timeout).await;
+        let connected = self.shared.connector.exclusive(self.shared.response_timeout).await;
         connected.map_err(|error| Error::new(operation, error))
     }
 
     fn current(&self) -> (ConnectionManager, u64) {
         let (target, generation) = {
-            let slot = self.0.slot.read().unwrap_or_else(PoisonError::into_inner);
+            let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
             (slot.target, slot.generation)
         };
         // Another connection was refused, and the credentials are known to have changed.
-        if target != self.0.connector.target().version {
+        if target != self.shared.connector.target().version {
             self.rebuild(generation);
         }
-        let slot = self.0.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
         (slot.manager.clone(), slot.generation)
     }
 
@@ -161,7 +171,7 @@ impl Connection {
         generation: u64,
         result: RedisResult<T>,
     ) -> Result<T, Error> {
-        let shared = &*self.0;
+        let shared = &*self.shared;
         let error = match result {
             Ok(value) => {
                 shared.timeouts.store(0, Ordering::Relaxed);
@@ -170,6 +180,9 @@ impl Connection {
             }
             Err(error) => Error::new(operation, error),
         };
+        if self.group_may_be_absent && error.kind() == ErrorKind::NoGroup {
+            return Err(error);
+        }
         let error = if error.kind() == ErrorKind::Connection && shared.connector.is_full().await {
             error.for_want_of_room()
         } else {
@@ -200,13 +213,13 @@ impl Connection {
 
     /// Replaces the manager, unless it was replaced meanwhile; the new one connects at its next command.
     fn rebuild(&self, failed_generation: u64) {
-        let target = self.0.connector.target().version;
-        let Ok(manager) = self.0.connector.manager(self.0.response_timeout) else { return };
-        let mut slot = self.0.slot.write().unwrap_or_else(PoisonError::into_inner);
+        let target = self.shared.connector.target().version;
+        let Ok(manager) = self.shared.connector.manager(self.shared.response_timeout) else { return };
+        let mut slot = self.shared.slot.write().unwrap_or_else(PoisonError::into_inner);
         if slot.generation == failed_generation {
             *slot = Slot { manager, generation: failed_generation + 1, target };
-            self.0.timeouts.store(0, Ordering::Relaxed);
-            self.0.refusals.store(0, Ordering::Relaxed);
+            self.shared.timeouts.store(0, Ordering::Relaxed);
+            self.shared.refusals.store(0, Ordering::Relaxed);
         }
     }
 }

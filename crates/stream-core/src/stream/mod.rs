@@ -67,7 +67,8 @@ impl EventStream {
     /// The stream of dead letters that were sent back to `group`, over the same connection. Nothing caps its length.
     #[must_use]
     pub fn redrive(&self, group: &str) -> Self {
-        Self { connection: self.connection.clone(), key: self.key.redrive(group), max_len: None }
+        let connection = self.connection.where_group_may_be_absent();
+        Self { connection, key: self.key.redrive(group), max_len: None }
     }
 
     /// The stream's key.

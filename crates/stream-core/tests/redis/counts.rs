@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use stream_core::{Delivery, Effects, Outcome, Projection, Rejection};
+use stream_core::{Delivery, Effects, ErrorKind, Outcome, Projection, Rejection};
 use testkit::eventually;
 use tokio::sync::Semaphore;
 
-use crate::support::{Bench, On, Running, SOON, Seen, quick};
+use crate::support::{Bench, GROUP, On, Running, SOON, Seen, quick};
 
 struct Breakable;
 
@@ -71,4 +71,14 @@ async fn entries_that_somebody_else_has_acked_do_not_count_as_acked() {
     bench.settled().await;
     counts(&worker, 7, 3).await;
     worker.drain().await;
+}
+
+#[tokio::test]
+async fn a_group_to_which_nothing_was_sent_back_yet_is_no_failed_operation() {
+    let bench = Bench::start().await;
+    let no_group = bench.connector.errors().with_label_values(&["no_group"]);
+    let error = bench.stream.redrive(GROUP).read_now(GROUP, "c", 1).await.expect_err("there is no group");
+    assert_eq!((error.kind(), no_group.get()), (ErrorKind::NoGroup, 0));
+    bench.stream.read_now(GROUP, "c", 1).await.expect_err("there is no group here either");
+    assert_eq!(no_group.get(), 1, "where there should be one it counts");
 }
