@@ -35,9 +35,11 @@ pub(crate) struct NamedReading {
 
 /// Reads everything, a few commands a group. A group that cannot be read does not hide the others.
 pub(crate) async fn observe(stream: &EventStream) -> Result<Observation, Error> {
+    // The groups first: with an older look at the stream, a busy group would seem to have read all there is.
+    let found = stream.groups().await?;
     let info = stream.info().await?;
     let (mut groups, mut failed) = (Vec::new(), Vec::new());
-    for group in stream.groups().await? {
+    for group in found {
         match observe_group(stream, &info, &group).await {
             Ok(observed) => groups.push(observed),
             // Destroyed a moment ago.

@@ -1,5 +1,6 @@
 //! The real reaper against real Redis servers, one module a subject.
 
+mod agreement;
 mod dead_letters;
 mod failures;
 mod leadership;

@@ -23,9 +23,17 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start() -> Self {
-        let server = RedisServer::start().await;
+        Self::on(RedisServer::start().await).await
+    }
+
+    pub(crate) async fn on(server: RedisServer) -> Self {
         let raw = server.connection().await;
         Self { server, raw }
+    }
+
+    /// Connects anew, after a restart.
+    pub(crate) async fn reconnect(&mut self) {
+        self.raw = self.server.connection().await;
     }
 
     /// Sends a command, its words separated by single spaces.

@@ -16,6 +16,7 @@ mod handler;
 mod hard_times;
 mod info;
 mod isolation;
+mod lag_model;
 mod leases;
 mod levers;
 mod levers_crossed;
