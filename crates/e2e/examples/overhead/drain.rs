@@ -10,8 +10,8 @@ use redis::aio::MultiplexedConnection;
 use testkit::{RedisServer, free_port};
 
 use crate::{
-    ratios::Cost,
-    variant::{Running, Variant},
+    ratios::{Cost, Used},
+    variant::{Running, Variant, cpu_of},
 };
 
 const STREAM: &str = "events:orders";
@@ -53,7 +53,7 @@ pub(crate) async fn drain(variant: &Variant, worker: Worker, entries: u32) -> an
         ("ORDERFLOW__WORKER__CONSUMERS", "1".to_owned()),
     ];
     let mut service = variant.start(worker.program, &settings)?;
-    let cost = watch(&mut service, &mut connection, worker.group, &last).await;
+    let cost = watch(&mut service, &redis, worker.group, &last).await;
     let cost = cost.with_context(|| format!("draining with {}", worker.program))?;
     service.stop().await?;
     Ok(cost)
@@ -81,21 +81,18 @@ async fn fill(connection: &mut MultiplexedConnection, entries: u32) -> anyhow::R
     Ok(last)
 }
 
-async fn watch(
-    service: &mut Running,
-    connection: &mut MultiplexedConnection,
-    group: &str,
-    last: &str,
-) -> anyhow::Result<Cost> {
-    let began = Instant::now();
-    let mut first = None;
+async fn watch(service: &mut Running, redis: &RedisServer, group: &str, last: &str) -> anyhow::Result<Cost> {
+    let mut connection = redis.connection().await;
+    let (began, mut first) = (Instant::now(), None);
     while began.elapsed() < DRAIN_MAX {
         service.alive()?;
-        let (delivered, pending) = position(connection, group).await?;
+        let (delivered, pending) = position(&mut connection, group).await?;
+        let used =
+            |service: &Running| anyhow::Ok(Used { service: service.cpu()?, redis: cpu_of(redis.pid())? });
         match first {
-            None if delivered != "0-0" => first = Some((Instant::now(), service.cpu()?)),
-            Some((since, used)) if delivered == last && pending == "0" => {
-                return Ok(Cost { wall: since.elapsed(), cpu: service.cpu()?.saturating_sub(used) });
+            None if delivered != "0-0" => first = Some((Instant::now(), used(service)?)),
+            Some((since, before)) if delivered == last && pending == "0" => {
+                return Ok(Cost { wall: since.elapsed(), used: used(service)?.since(before) });
             }
             _ => {}
         }

@@ -2,7 +2,8 @@
 //!
 //! A variant is a directory of binaries, or the same binaries with other environment variables. Figures of two long runs
 //! say little on a machine that does other things too; the ratios of many short pairs do, and their spread shows how far
-//! they can be trusted. Processor time is told beside time: it hardly depends on what else the machine does.
+//! they can be trusted. Processor time of the service and of Redis is told beside time: it depends less on what else the
+//! machine does.
 //!
 //! ```sh
 //! make bench-overhead ARGS='--work notifications --b-env ORDERFLOW__LOG__FILTER=info'

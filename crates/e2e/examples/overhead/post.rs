@@ -8,8 +8,8 @@ use testkit::{RedisServer, free_port};
 use tokio::task::JoinSet;
 
 use crate::{
-    ratios::Cost,
-    variant::{PATIENCE, Running, Variant},
+    ratios::{Cost, Used},
+    variant::{PATIENCE, Running, Variant, cpu_of},
 };
 
 const TYPES: [&str; 4] = ["order.placed", "order.paid", "order.shipped", "order.cancelled"];
@@ -28,7 +28,8 @@ pub(crate) async fn post(variant: &Variant, events: u32, size: u32, clients: u32
     let url = format!("http://{listen}/v1/events");
     let bodies = bodies(events, size);
     let share = bodies.len().div_ceil(clients as usize);
-    let (began, used) = (Instant::now(), service.cpu()?);
+    let used = |service: &Running| anyhow::Ok(Used { service: service.cpu()?, redis: cpu_of(redis.pid())? });
+    let (before, began) = (used(&service)?, Instant::now());
     let mut posting = JoinSet::new();
     for share in bodies.chunks(share) {
         posting.spawn(client(url.clone(), share.to_vec()));
@@ -36,7 +37,7 @@ pub(crate) async fn post(variant: &Variant, events: u32, size: u32, clients: u32
     while let Some(ended) = posting.join_next().await {
         ended??;
     }
-    let cost = Cost { wall: began.elapsed(), cpu: service.cpu()?.saturating_sub(used) };
+    let cost = Cost { wall: began.elapsed(), used: used(&service)?.since(before) };
     let mut connection = redis.connection().await;
     let stored: u32 = redis::cmd("XLEN").arg("events:orders").query_async(&mut connection).await?;
     ensure!(stored == events, "{stored} of {events} events are in the stream");

@@ -71,18 +71,9 @@ impl Running {
         self.child.id().with_context(|| format!("{} has ended", self.program))
     }
 
-    /// The processor time that its threads have used, those that have ended not counted.
+    /// The processor time that it has used so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let tasks = format!("/proc/{}/task", self.pid()?);
-        let mut ns = 0;
-        for task in fs::read_dir(&tasks).with_context(|| format!("reading {tasks}"))? {
-            // Time on the processor, in ns, is the first figure (Linux, Documentation/scheduler/sched-stats.rst).
-            let path = task?.path().join("schedstat");
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            let first = text.split_whitespace().next().and_then(|figure| figure.parse::<u64>().ok());
-            ns += first.with_context(|| format!("{}: {text}", path.display()))?;
-        }
-        Ok(Duration::from_nanos(ns))
+        cpu_of(self.pid()?)
     }
 
     /// An error once it has ended by itself.
@@ -100,4 +91,18 @@ impl Running {
         ensure!(status.success(), "{}: {status}", self.program);
         Ok(())
     }
+}
+
+/// The processor time that the threads of a process have used so far, those that have ended not counted.
+pub(crate) fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+    let tasks = format!("/proc/{pid}/task");
+    let mut ns = 0;
+    for task in fs::read_dir(&tasks).with_context(|| format!("reading {tasks}"))? {
+        // Time on the processor, in ns, is the first figure (Linux, Documentation/scheduler/sched-stats.rst).
+        let path = task?.path().join("schedstat");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let first = text.split_whitespace().next().and_then(|figure| figure.parse::<u64>().ok());
+        ns += first.with_context(|| format!("{}: {text}", path.display()))?;
+    }
+    Ok(Duration::from_nanos(ns))
 }
