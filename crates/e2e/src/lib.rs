@@ -13,6 +13,7 @@ mod pipeline;
 mod prometheus;
 mod service;
 mod up;
+pub mod users;
 
 pub use binary::binary;
 pub use load::{Journal, Load, Outcome, Posted};
