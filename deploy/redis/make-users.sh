@@ -36,7 +36,7 @@ case $stream in
 esac
 # One slot for all keys of a stream: its own hash tag, or all of it as one.
 case $stream in
-*{?*}*) keys="$stream:" ;;
+*"{"?*"}"*) keys="$stream:" ;;
 *[{}]*)
   echo "$0: the stream's key '$stream' has a brace but no hash tag" >&2
   exit 64

@@ -95,7 +95,7 @@ const OF_PEOPLE: &[&str] = &["discard", "exec", "multi", "scan", "unwatch"];
 
 #[tokio::test]
 async fn what_would_hurt_is_refused() {
-    let mut pipeline = Pipeline::new().await;
+    let pipeline = Pipeline::new().await;
     pipeline.xadd(&[("type", "order.paid")]).await;
     let mut connection = pipeline.connection().await;
     let keys = "{events:orders}:";
