@@ -80,7 +80,7 @@ advisories: rust
 
 shellcheck:
 	@if command -v shellcheck >/dev/null; then \
-	  echo shellcheck; shellcheck deploy/scripts/*.sh deploy/grafana/*.sh .ci/run; \
+	  echo shellcheck; shellcheck deploy/scripts/*.sh deploy/redis/*.sh deploy/grafana/*.sh .ci/run; \
 	else echo 'shellcheck: skipped, it is not installed'; fi
 
 dashboards:

@@ -15,6 +15,7 @@ mod prometheus;
 mod promtool;
 mod service;
 mod up;
+pub mod users;
 
 pub use binary::binary;
 pub use fast_rules::fast_rules;
