@@ -43,7 +43,7 @@ impl Rig {
             .start()
             .await;
         let mut pipeline = Pipeline::on(redis);
-        let mut rig_file = |name: &str, text: &str| {
+        let rig_file = |name: &str, text: &str| {
             fs::write(dir.path().join(name), text).expect("a file");
             dir.path().join(name)
         };

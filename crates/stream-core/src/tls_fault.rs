@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, io, sync::Arc};
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 use rustls::{AlertDescription, CertificateError, Error as RustlsError};
 
 use crate::connection::Objection;
@@ -25,6 +25,8 @@ pub enum TlsFault {
     ClientCertificateRequired,
     /// The server does not accept our client certificate.
     ClientCertificateRefused,
+    /// Our client certificate and its key do not belong together, or cannot be used.
+    ClientCertificateUnusable,
     /// The server does not speak TLS.
     SpeaksNoTls,
     /// The server speaks TLS alone, and the URL does not say so.
@@ -36,6 +38,10 @@ pub enum TlsFault {
 impl TlsFault {
     /// The fault that an error of redis-rs is, if it is one of TLS.
     pub(crate) fn of(error: &RedisError) -> Option<Self> {
+        // The URL was looked at long before: what is left to be wrong is the pair.
+        if error.kind() == ErrorKind::InvalidClientConfig {
+            return Some(Self::ClientCertificateUnusable);
+        }
         let source = error.source()?.downcast_ref::<Arc<dyn StdError + Send + Sync>>()?;
         let io = source.downcast_ref::<io::Error>()?;
         io.get_ref()?.downcast_ref::<RustlsError>().map(Self::of_rustls)
@@ -107,6 +113,9 @@ impl fmt::Display for TlsFault {
             Self::ClientCertificateRefused => {
                 "the server does not accept the client certificate; look at whether redis.tls_cert is from an authority \
                  that it trusts and has not ended"
+            }
+            Self::ClientCertificateUnusable => {
+                "redis.tls_cert and redis.tls_key do not belong together; put the right pair there"
             }
             Self::SpeaksNoTls => "the server does not speak TLS there; use its TLS port, or redis:// instead of rediss://",
             Self::WantsTls => "the server speaks TLS there; use rediss:// instead of redis:// in redis.url",

@@ -127,28 +127,31 @@ impl Served {
 pub(super) async fn run(served: Arc<Served>, tcp: TcpStream, peer: SocketAddr, shutdown: CancellationToken) {
     // Answers are written whole; waiting for more to send would only delay them. It fails on a socket that is gone.
     _ = tcp.set_nodelay(true);
-    let stream = match served.shared.certificates() {
-        None => Stream::Plain(tcp),
-        Some(certificates) => {
-            let handshaking = TlsAcceptor::from(certificates.current()).accept(tcp);
-            let outcome = match timeout(served.shared.handshake_timeout, handshaking).await {
-                Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("it took too long".to_owned()),
-            };
-            match outcome {
-                Ok(stream) => stream,
-                Err(error) => {
-                    served.shared.metrics.cut(Cut::TlsHandshake);
-                    tracing::debug!(%peer, error, "a TLS handshake failed");
-                    return;
-                }
-            }
+    // Nobody has asked for anything yet: a shutdown need not wait for a handshake.
+    let begun = shutdown.run_until_cancelled(begin(&served.shared, tcp)).await;
+    let stream = match begun {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => {
+            served.shared.metrics.cut(Cut::TlsHandshake);
+            tracing::debug!(%peer, error, "a TLS handshake failed");
+            return;
         }
+        None => return,
     };
     let activity = Arc::new(Activity::new());
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     drive(&served, io, &activity, peer, &shutdown).await;
+}
+
+/// Shakes hands where the port speaks TLS.
+async fn begin(shared: &Shared, tcp: TcpStream) -> Result<Stream, String> {
+    let Some(certificates) = shared.certificates() else { return Ok(Stream::Plain(tcp)) };
+    let handshaking = TlsAcceptor::from(certificates.current()).accept(tcp);
+    match timeout(shared.handshake_timeout, handshaking).await {
+        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it took too long".to_owned()),
+    }
 }
 
 async fn drive(

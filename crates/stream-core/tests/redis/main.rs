@@ -40,4 +40,3 @@ mod retries;
 mod settle_crashes;
 mod support;
 mod takeover;
-mod tls;

@@ -1,5 +1,7 @@
 //! Redis over TLS: who is trusted, what is told when it does not come about, and renewal without a restart.
 
+#![expect(clippy::unwrap_used, reason = "in helpers as in tests a panic is the failure report")]
+
 use std::{fs, path::Path, time::Duration};
 
 use redis::aio::MultiplexedConnection;
@@ -9,8 +11,8 @@ use stream_core::{
 use tempfile::TempDir;
 use testkit::{Authority, IdentityFiles, RedisServer, RedisTls, eventually};
 
-use crate::support::SOON;
-
+/// Longer than anything takes on a busy machine; a test that waits so long has failed.
+const SOON: Duration = Duration::from_secs(15);
 const BLOCK: Duration = Duration::from_millis(10);
 const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
 
