@@ -35,9 +35,11 @@ pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod redis;
+pub mod request;
 pub mod shutdown;
 pub mod telemetry;
 pub mod token;
+pub mod trace;
 pub mod worker;
 
 pub use capabilities::ServerCapabilities;

@@ -1,4 +1,4 @@
-//! [`Named`]: lines that say which service they are of.
+//! [`Named`]: lines that say which service they are of, and for which request and in which trace they were written.
 
 use std::fmt;
 
@@ -11,7 +11,10 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Adds the service name to every line of a format. A span could not: spawned tasks leave it.
+use crate::{request, trace};
+
+/// Adds to every line of a format the service, and the request and the trace that it was logged for. Only lines cost
+/// anything: a span for each request would be paid for by all of them.
 pub(super) struct Named<F> {
     pub(super) service: &'static str,
     pub(super) format: F,
@@ -30,7 +33,9 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.format.format_event(context, Writer::new(&mut line), event)?;
-        writeln!(writer, "{} service={}", line.trim_end_matches('\n'), self.service)
+        write!(writer, "{} service={}", line.trim_end_matches('\n'), self.service)?;
+        with_context(|name, value| write!(writer, " {name}={value}"))?;
+        writeln!(writer)
     }
 }
 
@@ -48,8 +53,34 @@ where
         let mut line = String::new();
         self.format.format_event(context, Writer::new(&mut line), event)?;
         let fields = line.strip_prefix('{').ok_or(fmt::Error)?;
-        write!(writer, "{{\"service\":\"{}\",{fields}", self.service)
+        write!(writer, "{{\"service\":\"{}\",", self.service)?;
+        // None of these values holds anything that JSON would have to escape.
+        with_context(|name, value| write!(writer, "\"{name}\":\"{value}\","))?;
+        writer.write_str(fields)
     }
+}
+
+/// What is known of what this line was logged for.
+fn with_context(mut add: impl FnMut(&str, &dyn fmt::Display) -> fmt::Result) -> fmt::Result {
+    let mut trace = trace::current_ids();
+    request::with_current(|request| {
+        add("request_id", &request.id.as_str())?;
+        match (trace.take(), request.trace_id()) {
+            (Some((trace, span)), _) => {
+                add("trace_id", &trace)?;
+                add("span_id", &span)
+            }
+            // A client's trace that is not recorded here is found by its ID all the same.
+            (None, Some(trace)) => add("trace_id", &trace),
+            (None, None) => Ok(()),
+        }
+    })
+    .unwrap_or(Ok(()))?;
+    if let Some((trace, span)) = trace {
+        add("trace_id", &trace)?;
+        add("span_id", &span)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
