@@ -76,7 +76,7 @@ struct Target {
     #[arg(long, value_name = "NAME", required_unless_present = "address", conflicts_with = "address")]
     service: Option<ServiceName>,
 
-    /// The ops port of one replica, as host:port
+    /// The ops port of one replica, as host:port, or `https://host:port` with TLS
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
 
@@ -109,7 +109,7 @@ impl ServiceName {
         };
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let ip = if listen.ip().is_unspecified() { loopback } else { listen.ip() };
-        SocketAddr::new(ip, listen.port()).to_string()
+        format!("{}://{}", settings.tls.ops_scheme(), SocketAddr::new(ip, listen.port()))
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (None, Some(service)) => service.address(settings),
         (None, None) => anyhow::bail!("--service or --address is needed"),
     };
-    let client = AdminClient::new(&settings.admin.token)?;
+    let client = AdminClient::new(&settings.admin.token, &settings.tls)?;
     let answer = match &args.command {
         Command::Show(_) => client.log(&address).await,
         Command::Reset(_) => client.reset_log(&address).await,

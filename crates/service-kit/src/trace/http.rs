@@ -11,6 +11,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use super::{Remote, TRACES, span};
+use crate::http::OverTls;
 
 /// What a request is part of.
 #[derive(Debug, Default)]
@@ -34,10 +35,11 @@ pub(crate) fn serve(request: &Request) -> Served {
     let method = method(request.method());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let name = route.as_deref().map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
+    let is_tls = request.extensions().get::<OverTls>().is_some();
     let mut attributes = vec![
         KeyValue::new("http.request.method", method),
         KeyValue::new("url.path", request.uri().path().to_owned()),
-        KeyValue::new("url.scheme", "http"),
+        KeyValue::new("url.scheme", if is_tls { "https" } else { "http" }),
     ];
     attributes.extend(route.map(|route| KeyValue::new("http.route", route)));
     let parent = remote.as_ref().map(Remote::context);
