@@ -38,10 +38,12 @@ pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod redis;
+pub mod request;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod trace;
 pub mod worker;
 
 pub use capabilities::ServerCapabilities;

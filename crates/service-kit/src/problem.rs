@@ -7,6 +7,8 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use crate::request;
+
 /// Media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -116,7 +118,10 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = self.to_json().to_string();
+        let mut body = self.to_json();
+        // Whoever reports the problem can be helped by the log.
+        request::with_current(|request| body["request_id"] = request.id.as_str().into());
+        let body = body.to_string();
         let mut response = (self.status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

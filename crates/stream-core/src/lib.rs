@@ -46,6 +46,7 @@ pub use stream::{
 pub use tls_fault::TlsFault;
 pub use worker::{
     ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ConsumersReady, ControlError, Delivery,
-    DrainReport, HandedOver, Handler, Outcome, Projection, RecentDelivery, RecentOutcome, Rejection, Removed,
-    Worker, WorkerControl, WorkerError, WorkerHealth, WorkerMetrics, WorkerSettings, WorkerStatus,
+    DrainReport, HandedOver, Handled, Handler, Outcome, Projection, RecentDelivery, RecentOutcome, Rejection,
+    Removed, Run, RunSpan, SettleOutcome, SettleSpan, Settlement, Tracer, Worker, WorkerControl, WorkerError,
+    WorkerHealth, WorkerMetrics, WorkerSettings, WorkerStatus,
 };

@@ -64,6 +64,8 @@ impl RedisServer {
     }
 
     pub(crate) async fn launch(options: RedisOptions) -> Result<Self, StartError> {
+        // An HTTP client that was built with TLS, for whatever crate, panics where nobody has said whose.
+        _ = rustls::crypto::ring::default_provider().install_default();
         let dir = TempDir::with_prefix("orderflow-redis-").map_err(StartError::Directory)?;
         let mut attempt = 1;
         loop {

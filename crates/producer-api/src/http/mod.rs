@@ -16,7 +16,10 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use service_kit::problem::{method_not_allowed, not_found};
+use service_kit::{
+    problem::{method_not_allowed, not_found},
+    request::RequestLayer,
+};
 
 use crate::app::App;
 
@@ -29,5 +32,6 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(app.body_limit_bytes()))
         .layer(middleware::from_fn_with_state(app.clone(), timing::time))
+        .layer(RequestLayer::new())
         .with_state(app)
 }

@@ -40,3 +40,4 @@ mod retries;
 mod settle_crashes;
 mod support;
 mod takeover;
+mod trace;
