@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use axum::Router;
 use service_kit::{Context, Redis, admin_client::AdminClient, ops};
-use stream_core::EventStream;
+use stream_core::{EventStream, FeedBounds};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
@@ -14,10 +14,13 @@ use crate::{
     http,
     live::{Builder, Live},
     metrics::Metrics,
-    tail::Tails,
+    tail::{Tails, Told},
     upstream::Upstream,
     workers::Workers,
 };
+
+/// Bytes of the live tail that are kept for subscribers who are behind.
+const TAIL_BYTES: usize = 32 * 1024 * 1024;
 
 /// A console that listens and has not begun to serve.
 pub(crate) struct Console {
@@ -67,8 +70,9 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
         tails: Tails::new(
             redis.connector.clone(),
             redis.stream.clone(),
-            console.subscriber_buffer,
+            FeedBounds { entries: console.subscriber_buffer, bytes: TAIL_BYTES },
             context.shutdown.clone(),
+            |entry| Told::of(&entry),
         ),
         tail_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
         capabilities: redis.capabilities.clone(),
