@@ -31,6 +31,8 @@ pub mod admin_client;
 mod capabilities;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod ops;
 pub mod problem;
 pub mod query;
