@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{RedisServer, TcpProxy, eventually, free_port};
 
-use crate::Service;
+use crate::{Service, users};
 
 /// A service of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +36,14 @@ impl Role {
             Self::Reaper => "reaper",
             Self::Console => "console",
             Self::Probe => "examples/probe_worker",
+        }
+    }
+
+    /// Its user in Redis.
+    pub const fn user(self) -> &'static str {
+        match self {
+            Self::Probe => Self::Notifications.program(),
+            role => role.program(),
         }
     }
 
@@ -75,8 +83,10 @@ impl Pipeline {
         Self::on(RedisServer::start().await)
     }
 
-    /// A pipeline on this server. Claims are quick, so that recovery is.
-    pub fn on(redis: RedisServer) -> Self {
+    /// A pipeline on this server. Claims are quick, so that recovery is. Each service comes as a user of its own, who may do
+    /// no more than it needs to; tests come as the default user.
+    pub fn on(mut redis: RedisServer) -> Self {
+        redis.set_users(&users::users());
         let mut pipeline = Self {
             stream: "events:orders".to_owned(),
             settings: Vec::new(),
@@ -128,6 +138,9 @@ impl Pipeline {
         settings.push((format!("ORDERFLOW__{}__OPS_LISTEN", role.section()), ops_listen));
         if !consumers.is_empty() {
             settings.push(("ORDERFLOW__WORKER__NAMES".to_owned(), consumers.join(",")));
+        }
+        for (_, url) in settings.iter_mut().filter(|(key, _)| key == "ORDERFLOW__REDIS__URL") {
+            *url = as_user(role, url);
         }
         let log = self.logs.path().join(format!("{role:?}-{}.log", self.started));
         Service::spawn(role.program(), &settings, log, ops_port)
@@ -274,6 +287,16 @@ impl Pipeline {
             .query_async(&mut self.connection().await)
             .await
             .expect("XPENDING succeeds")
+    }
+}
+
+/// The URL with the credentials of a service's user; as it is, if it has some.
+fn as_user(role: Role, url: &str) -> String {
+    match url.strip_prefix("redis://") {
+        Some(rest) if !rest.contains('@') => {
+            format!("redis://{}:{}@{rest}", role.user(), users::password(role.user()))
+        }
+        _ => url.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ pub struct RedisOptions {
     program: Option<String>,
     append_only: bool,
     max_memory_bytes: Option<u64>,
+    pub(crate) has_users: bool,
     extra_args: Vec<String>,
 }
 

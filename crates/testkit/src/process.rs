@@ -11,7 +11,7 @@ use std::{
 
 use redis::AsyncConnectionConfig;
 
-use crate::options::RedisOptions;
+use crate::{options::RedisOptions, server::USERS_FILE};
 
 /// How long a server may take until it answers. It takes some 30 ms; a busy machine is far slower, above all with a long
 /// append-only file to load.
@@ -128,6 +128,7 @@ fn spawn(options: &RedisOptions, port: u16, dir: &Path) -> Result<Child, StartEr
         .args(["--port", &port.to_string(), "--dir"])
         .arg(dir)
         .args(options.args())
+        .args(options.has_users.then_some(["--aclfile", USERS_FILE]).into_iter().flatten())
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)
