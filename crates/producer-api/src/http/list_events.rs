@@ -97,7 +97,7 @@ async fn read(stream: &EventStream, query: PageQuery, scan_until: Instant) -> Re
         let last = page.entries.last().map(|entry| entry.id);
         next = page.next;
         for entry in page.entries {
-            let (id, size) = (entry.id, size(&entry));
+            let (id, size) = (entry.id, entry.fields.byte_len());
             (scanned, scanned_bytes) = (scanned + 1, scanned_bytes + size);
             if !filter.fits(&entry) {
                 continue;
@@ -113,10 +113,6 @@ async fn read(stream: &EventStream, query: PageQuery, scan_until: Instant) -> Re
         step = (step * READ_GROWTH).min(READ_MAX);
     }
     Ok(PageJson { events, next: next.map(cursor_of), scanned })
-}
-
-fn size(entry: &Entry) -> usize {
-    entry.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn entries_json<S: Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {

@@ -82,7 +82,7 @@ impl Past {
         let mut kept = 0;
         for entry in &entries {
             kept += usize::from(bytes < HELD_BYTES);
-            bytes += size(entry);
+            bytes += entry.fields.byte_len();
         }
         let mean = bytes / entries.len().max(1);
         entries.truncate(kept);
@@ -106,8 +106,4 @@ impl Past {
             None => (last > after).then_some(Missed::AllTrimmed { last }),
         })
     }
-}
-
-fn size(entry: &Entry) -> usize {
-    entry.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
