@@ -1,13 +1,14 @@
 //! [`Pipeline`]: a Redis server and the services of one test, on ports of their own.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, process::Stdio, time::Duration};
 
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{RedisServer, TcpProxy, eventually, free_port};
+use tokio::process::Command;
 
-use crate::{Service, users};
+use crate::{Service, binary, users};
 
 /// A service of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,6 +154,22 @@ impl Pipeline {
             service.ready().await;
         }
         services
+    }
+
+    /// Runs a program to its end, with the settings of the services and these beside them: whether it succeeded, and
+    /// what it said.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started, or does not end.
+    pub async fn run(&self, program: &str, args: &[&str], more: &[(&str, &str)]) -> (bool, String) {
+        let mut command = Command::new(binary(program));
+        command.env_remove("REDIS_URL").env_remove("RUST_LOG").args(args).stdin(Stdio::null());
+        command.envs(self.settings.iter().map(|(key, value)| (key, value))).envs(more.iter().copied());
+        let ended = tokio::time::timeout(SOON, command.kill_on_drop(true).output()).await;
+        let output = ended.expect("it ends").expect("it can be started");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Where the services reach Redis through a proxy from here on.

@@ -76,9 +76,9 @@ impl RedisServer {
         }
     }
 
-    /// `redis://127.0.0.1:<port>`; the same after a restart.
+    /// `redis://127.0.0.1:<port>`, or `rediss://…` with TLS; the same after a restart.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.options.url(self.port)
     }
 
     /// The TCP port; the same after a restart.
@@ -154,7 +154,7 @@ impl RedisServer {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let client = redis::Client::open(self.url()).expect("the URL is well-formed");
+        let client = self.options.client(self.port).expect("the URL is well-formed");
         match client.get_multiplexed_async_connection_with_config(&config).await {
             Ok(connection) => connection,
             Err(error) => panic!("cannot connect to the test's Redis server at {}: {error}", self.url()),

@@ -28,8 +28,10 @@ use crate::{app::App, clock::unix_ms, metrics::Metrics};
     )),
 )]
 pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let body = read_json(request, app.body_limit_bytes(), app.deadline()).await?;
+    // From here on, so that a body that was slow to arrive leaves Redis its time: an answer that came too late would say
+    // `unknown` of events that a moment more would have stored.
     let deadline = app.deadline();
-    let body = read_json(request, app.body_limit_bytes(), deadline).await?;
     let context = ParseContext { types: app.types(), now_ms: unix_ms() };
     let parsed = parse_body(&body, &context).map_err(|error| {
         count_rejected(app.metrics(), &error);
