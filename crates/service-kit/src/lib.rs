@@ -34,6 +34,8 @@ pub mod config;
 pub mod http;
 #[cfg(feature = "admin-client")]
 pub mod http_client;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod ops;
 pub mod problem;
 pub mod query;

@@ -11,6 +11,7 @@ mod dead_letter_redrive;
 mod dead_letters;
 mod drain;
 mod faults;
+mod feed;
 mod groups;
 mod handler;
 mod hard_times;
