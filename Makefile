@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus
+.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus cloudevents test-import
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test          every test, against real Redis servers'
 	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost; 50 drains;'
 	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
+	@echo 'make test-import   a million lines of NDJSON over HTTP, with the memory that they took'
 	@echo 'make check         format, lints, documentation, licences, dependencies, dashboards'
 	@echo 'make metrics-doc   docs/METRICS.md anew, from what the services show'
 	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
@@ -35,7 +36,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser prometheus
+test: rust redis browser prometheus cloudevents
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -46,6 +47,10 @@ test-chaos: rust redis
 	  CHAOS_FAULT_INTERVAL_MS='$(CHAOS_FAULT_INTERVAL_MS)' CHAOS_RATE='$(CHAOS_RATE)' \
 	  cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
 	E2E_DRAIN_ROUNDS=50 cargo test $(LOCKED) -p e2e --test handlers -- sigterm_under_load
+
+# A million lines over HTTP into a release build, whose memory is watched; half a minute after the build.
+test-import: rust redis
+	cargo test $(LOCKED) --release -p producer-api --test api -- --ignored --nocapture million
 
 check: fmt clippy doc deny shellcheck dashboards
 
@@ -101,3 +106,6 @@ browser:
 
 prometheus:
 	@deploy/scripts/ensure-prometheus.sh
+
+cloudevents:
+	@deploy/scripts/ensure-cloudevents.sh

@@ -6,7 +6,10 @@ use std::{
 };
 
 use order_events::OrderEvent;
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Cause, Failure, Ticket,
@@ -35,6 +38,8 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     /// Wakes writers: something waits, or the queue was closed.
     changed: Notify,
+    /// Wakes those who wait for room.
+    left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +66,8 @@ impl Queue {
         admission: Admission,
         metrics: Metrics,
     ) -> Self {
-        let waiting = Mutex::default();
-        Self { capacity, pipeline_events, admission, metrics, waiting, changed: Notify::new() }
+        let (waiting, changed, left) = Default::default();
+        Self { capacity, pipeline_events, admission, metrics, waiting, changed, left }
     }
 
     /// Queues the events of one request, all of them or none. `bytes` is the size of its body.
@@ -70,6 +75,36 @@ impl Queue {
     /// A request that is larger than the whole capacity is taken while nothing else waits: it could never
     /// be sent otherwise.
     pub(crate) fn submit(&self, events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, Failure> {
+        self.try_submit(events, bytes).map_err(|(cause, events)| self.refuse(&events, cause))
+    }
+
+    /// The same for those who can wait: a full queue refuses only at `deadline`.
+    pub(crate) async fn submit_by(
+        &self,
+        mut events: Vec<OrderEvent>,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Ticket, Failure> {
+        loop {
+            // Made before looking, so that a change in between is not missed.
+            let left = self.left.notified();
+            match self.try_submit(events, bytes) {
+                Ok(ticket) => return Ok(ticket),
+                Err((Cause::QueueFull, back)) if Instant::now() < deadline => events = back,
+                Err((cause, events)) => return Err(self.refuse(&events, cause)),
+            }
+            // Whether in time or not: the next look tells.
+            _ = timeout_at(deadline, left).await;
+        }
+    }
+
+    fn refuse(&self, events: &[OrderEvent], cause: Cause) -> Failure {
+        self.count(events, cause.event_outcome());
+        Failure::not_stored(cause)
+    }
+
+    /// Gives the events back if they are not taken.
+    fn try_submit(&self, events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, (Cause, Vec<OrderEvent>)> {
         let mut waiting = self.waiting();
         let refused = if waiting.closed {
             Some(Cause::ShuttingDown)
@@ -79,9 +114,7 @@ impl Queue {
             (!self.make_room(&mut waiting, events.len(), bytes)).then_some(Cause::QueueFull)
         };
         if let Some(cause) = refused {
-            drop(waiting);
-            self.count(&events, cause.event_outcome());
-            return Err(Failure::not_stored(cause));
+            return Err((cause, events));
         }
         waiting.events += events.len();
         waiting.bytes += bytes;
@@ -97,6 +130,7 @@ impl Queue {
     pub(super) fn close(&self) {
         self.waiting().closed = true;
         self.changed.notify_waiters();
+        self.left.notify_waiters();
     }
 
     /// Events that wait.
@@ -160,6 +194,7 @@ impl Queue {
         if more {
             self.changed.notify_one();
         }
+        self.left.notify_waiters();
         match parts.is_empty() {
             false => Found::Parts(parts),
             true if closed => Found::Closed,

@@ -1,8 +1,9 @@
-//! `GET /v1/events`: a page of the stream.
+//! `GET /v1/events`: a page of the stream, as it is or as CloudEvents.
 
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, Serializer};
@@ -11,7 +12,10 @@ use stream_core::{Entry, Error, EventStream, Page, StreamId};
 use tokio::time::timeout_at;
 
 use super::{
+    accept::preferred,
+    cloudevents,
     entry_json::EntryJson,
+    media_type,
     page_query::{PageQuery, cursor_of},
     problems,
 };
@@ -38,13 +42,24 @@ struct PageJson {
 pub(super) async fn list_events(
     State(app): State<App>,
     pairs: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let deadline = app.deadline();
+    let form = preferred(&headers, &[media_type::JSON, media_type::CLOUDEVENTS_BATCH])?;
     let Query(pairs) = pairs?;
     let query = PageQuery::parse(&pairs)?;
     match timeout_at(deadline, read(app.stream(), query)).await {
         Ok(Ok(page)) => {
-            Ok(Json(PageJson { events: page.entries, next: page.next.map(cursor_of) }).into_response())
+            let (entries, next) = (page.entries, page.next.map(cursor_of));
+            let head = [(header::CONTENT_TYPE, form), (header::VARY, "accept")];
+            if form == media_type::JSON {
+                return Ok((head, Json(PageJson { events: entries, next })).into_response());
+            }
+            let link = next.map(|cursor| [(header::LINK, next_link(&uri, cursor))]);
+            let stream = app.stream().key();
+            let events: Vec<_> = entries.iter().map(|entry| cloudevents::of_entry(entry, stream)).collect();
+            Ok((head, link, Json(events)).into_response())
         }
         Ok(Err(error)) => {
             app.metrics().redis_error(error.kind());
@@ -52,6 +67,14 @@ pub(super) async fn list_events(
         }
         Err(_) => Err(problems::deadline()),
     }
+}
+
+/// Where the page goes on (RFC 8288): a batch of CloudEvents has no room for a cursor.
+fn next_link(uri: &Uri, cursor: StreamId) -> String {
+    let kept = uri.query().unwrap_or_default().split('&');
+    let kept = kept.filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
+    let query = kept.map(|pair| format!("{pair}&")).collect::<String>();
+    format!("<{}?{query}cursor={cursor}>; rel=\"next\"", uri.path())
 }
 
 /// Reads in steps, so that neither a reply nor the page grows far beyond its bound in bytes.

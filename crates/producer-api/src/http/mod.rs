@@ -1,9 +1,14 @@
 //! The public HTTP interface: `/v1/events`.
 
+mod accept;
 mod body;
+mod cloudevents;
+mod encoding;
 mod entry_json;
 mod get_event;
 mod list_events;
+mod media_type;
+mod ndjson;
 mod page_query;
 mod problems;
 mod publish;
@@ -16,6 +21,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
+pub(crate) use ndjson::Limits as NdjsonLimits;
 use service_kit::problem::{method_not_allowed, not_found};
 
 use crate::app::App;

@@ -1,24 +1,64 @@
-//! `POST /v1/events`: one event or a batch, from JSON to the stream.
+//! `POST /v1/events`: one event or a batch, from whatever form to the stream.
 
 use axum::{
     extract::{Request, State},
-    response::Response,
+    http::{HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
 };
-use order_events::{Body, BodyError, EventProblem, ParseContext, parse_body};
+use order_events::{Body, BodyError, EventProblem, ParseContext, cloudevents, parse_body};
 use service_kit::Problem;
 
-use super::{body::read_json, problems, receipt};
+use super::{
+    body,
+    cloudevents::attributes,
+    encoding::{self, Encoding},
+    media_type::{self, Form},
+    ndjson, problems, receipt,
+};
 use crate::{app::App, clock::unix_ms, metrics::Metrics};
 
+/// Takes events in any form. What is refused for its form is told which forms there are.
+pub(super) async fn publish(State(app): State<App>, request: Request) -> Response {
+    match take(app, request).await {
+        Ok(response) => response,
+        Err(problem) => {
+            let allowed: Option<(HeaderName, &str)> = match problem.kind() {
+                problems::UNSUPPORTED_MEDIA_TYPE => Some((header::ACCEPT, media_type::ACCEPTED)),
+                problems::UNSUPPORTED_ENCODING => Some((header::ACCEPT_ENCODING, encoding::ACCEPTED)),
+                _ => None,
+            };
+            let mut response = problem.into_response();
+            if let Some((name, value)) = allowed {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            response
+        }
+    }
+}
+
+async fn take(app: App, request: Request) -> Result<Response, Problem> {
+    let form = Form::of(request.headers())?;
+    let encoding = Encoding::of(request.headers())?;
+    match form {
+        Form::Ndjson => ndjson::import(app, request, encoding).await,
+        _ => store(&app, request, form, encoding).await,
+    }
+}
+
 /// Validates everything, then writes everything, and says of each event what became of it.
-pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> Result<Response, Problem> {
     let deadline = app.deadline();
-    let body = read_json(request, app.body_limit_bytes(), deadline).await?;
-    let context = ParseContext { types: app.types(), now_ms: unix_ms() };
-    let parsed = parse_body(&body, &context).map_err(|error| {
+    let refused = |error: BodyError| {
         count_rejected(app.metrics(), &error);
         problems::invalid_body(&error)
-    })?;
+    };
+    let attributes = match form {
+        Form::BinaryCloudEvent => attributes(request.headers()).map_err(refused)?,
+        _ => Vec::new(),
+    };
+    let body = body::read(request, encoding, app.body_limit_bytes(), deadline).await?;
+    let context = ParseContext { types: app.types(), now_ms: unix_ms() };
+    let parsed = parse(form, &attributes, &body, &context).map_err(refused)?;
     let bytes = body.len();
     // The events own what they need; a request that waits should not hold its body as well.
     drop(body);
@@ -34,6 +74,24 @@ pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<
         receipt::of_one(&outcomes, app.stream().key(), app.admission())
     } else {
         receipt::of_batch(&outcomes, app.admission())
+    }
+}
+
+fn parse(
+    form: Form,
+    attributes: &[(String, String)],
+    body: &[u8],
+    context: &ParseContext<'_>,
+) -> Result<Body, BodyError> {
+    match form {
+        Form::Json => parse_body(body, context),
+        Form::CloudEvent => cloudevents::parse_event(body, context).map(Body::One),
+        Form::CloudEventsBatch => cloudevents::parse_batch(body, context).map(Body::Batch),
+        Form::BinaryCloudEvent => {
+            let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            cloudevents::parse_binary(attributes, body, context).map(Body::One)
+        }
+        Form::Ndjson => unreachable!("it is not read as a whole"),
     }
 }
 

@@ -1,8 +1,13 @@
 //! The real binary against a real Redis, over real sockets.
 
 mod client;
+mod cloudevents;
+mod encodings;
 mod failures;
 mod group_commit;
+mod import;
+mod memory;
+mod ndjson;
 mod process;
 mod publishing;
 mod reading;

@@ -81,6 +81,13 @@ impl Process {
         }
     }
 
+    /// The most memory that the process has taken so far, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     pub(crate) fn terminate(&self) {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a pid"));
         kill(pid, Signal::SIGTERM).expect("a running process");

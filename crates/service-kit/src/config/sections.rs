@@ -92,6 +92,10 @@ sections! {
         batch_max: usize,
         /// Pipelines written at the same time: hides the round trip without flooding Redis.
         pipelines_in_flight: usize,
+        /// Bounds the memory of all NDJSON requests together.
+        ndjson_requests_max: usize,
+        /// How long a client may be silent, or deaf, in an NDJSON request, which has no deadline as a whole.
+        ndjson_idle_timeout: Duration,
     }
 
     /// The worker runtime of notifications-worker and analytics-worker.

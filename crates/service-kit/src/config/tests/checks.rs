@@ -78,6 +78,7 @@ fn values_out_of_range_are_refused() {
         "producer.queue_capacity",
         "producer.batch_max",
         "producer.pipelines_in_flight",
+        "producer.ndjson_requests_max",
         "worker.read_count",
         "worker.max_in_flight",
         "worker.concurrency",
