@@ -1,22 +1,20 @@
-//! Reads a body that is held as a whole: inflated, within the size limit and the deadline.
+//! Reads a body that is held as a whole: within the size limit and the deadline, then inflated within the same limit.
 
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
+use bytes::BytesMut;
+use futures_util::TryStreamExt as _;
 use service_kit::Problem;
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    encoding::{Encoding, Fault},
-    problems,
-};
+use super::{encoding::Encoding, problems};
 
-/// The body of a request. `limit` is the router's body limit, which holds for what the body inflates to; a body that
-/// announces more is refused before it is sent.
+/// The body of a request. `limit` is the router's body limit; a body that announces more is refused before it is sent.
 pub(super) async fn read(
-    mut request: Request,
+    request: Request,
     encoding: Encoding,
     limit: usize,
     deadline: Instant,
@@ -24,33 +22,32 @@ pub(super) async fn read(
     if announced_length(request.headers()).is_some_and(|length| length > limit as u64) {
         return Err(problems::body_too_large(limit));
     }
-    if encoding != Encoding::Identity {
-        let body = std::mem::take(request.body_mut());
-        *request.body_mut() = Body::from_stream(encoding.decode(body));
-    }
-    match timeout_at(deadline, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
+    let body = match timeout_at(deadline, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => body,
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(problems::body_too_large(limit))
+            return Err(problems::body_too_large(limit));
         }
-        Ok(Err(rejection)) => Err(match fault(&rejection) {
-            Some(fault) => fault.problem(),
-            None => problems::body_unreadable(&rejection.body_text()),
-        }),
-        Err(_) => Err(problems::body_timeout()),
+        Ok(Err(rejection)) => return Err(problems::body_unreadable(&rejection.body_text())),
+        Err(_) => return Err(problems::body_timeout()),
+    };
+    match encoding {
+        Encoding::Identity => Ok(body),
+        _ => inflate(body, encoding, limit).await,
     }
 }
 
-/// The decoder's own error, which axum has wrapped.
-fn fault<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Fault> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(fault) = error.downcast_ref() {
-            return Some(fault);
+/// Not while it arrives: who is refused half-way would often not see the answer, as the connection is closed on what
+/// is still being sent.
+async fn inflate(body: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Problem> {
+    let mut chunks = encoding.decode(Body::from(body));
+    let mut inflated = BytesMut::new();
+    while let Some(chunk) = chunks.try_next().await.map_err(|fault| fault.problem())? {
+        if inflated.len() + chunk.len() > limit {
+            return Err(problems::body_too_large(limit));
         }
-        cause = error.source();
+        inflated.extend_from_slice(&chunk);
     }
-    None
+    Ok(inflated.freeze())
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

