@@ -48,9 +48,11 @@ test-chaos: rust redis
 	  cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
 	E2E_DRAIN_ROUNDS=50 cargo test $(LOCKED) -p e2e --test handlers -- sigterm_under_load
 
-# A million lines over HTTP into a release build, whose memory is watched; half a minute after the build.
+# A million lines over HTTP into a release build, whose memory is watched.
 test-import: rust redis
-	cargo test $(LOCKED) --release -p producer-api --test api -- --ignored --nocapture million
+	cargo build $(LOCKED) --release -p producer-api
+	PRODUCER_API_BIN='$(abspath $(TARGET_DIR))/release/producer-api' \
+	  cargo test $(LOCKED) -p producer-api --test api -- --ignored --nocapture a_million_lines
 
 check: fmt clippy doc deny shellcheck dashboards
 

@@ -46,13 +46,12 @@ impl<'c> Attributes<'c> {
 
     /// Notes a name; false if it was there already, which is a problem.
     pub(super) fn is_new(&mut self, name: &str) -> bool {
-        match self.names.iter().filter(|seen| *seen == name).count() {
-            0 => {}
-            1 => self.problem(name, "is there more than once; allowed: each attribute once"),
-            _ => {} // Reported already.
+        let before = self.names.iter().filter(|seen| *seen == name).count();
+        if before == 1 {
+            self.problem(name, "is there more than once; allowed: each attribute once");
         }
         self.names.push(name.to_owned());
-        self.names.iter().filter(|seen| *seen == name).count() == 1
+        before == 0
     }
 
     /// Reads one attribute. `null` is the same as none.

@@ -24,7 +24,7 @@ fn parse(json: &Value) -> Result<OrderEvent, BodyError> {
 /// The problems as `field: message`.
 #[track_caller]
 fn problems(result: Result<OrderEvent, BodyError>) -> Vec<String> {
-    match result.unwrap_err() {
+    match result.expect_err("a refusal") {
         BodyError::Invalid(problems) => {
             problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect()
         }
@@ -47,8 +47,8 @@ fn fields(event: &OrderEvent) -> Vec<(String, String)> {
 fn sent_out(event: &OrderEvent) -> Value {
     let fields = fields(event);
     let pairs = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let event = CloudEvent::of_entry("5-1", 5, "/streams/s", pairs).unwrap();
-    serde_json::to_value(&event).unwrap()
+    let event = CloudEvent::of_entry("5-1", 5, "/streams/s", pairs).expect("an order event");
+    serde_json::to_value(&event).expect("an order event")
 }
 
 #[test]

@@ -258,7 +258,7 @@ mod tests {
         admission.appended(100);
         admission.open_by(Instant::now()).await;
         assert_eq!(admission.closed(), Some(Cap::Entries), "the deadline passed");
-        let far = Instant::now() + std::time::Duration::from_secs(60);
+        let far = Instant::now() + std::time::Duration::from_mins(1);
         let waiting = async {
             admission.open_by(far).await;
             admission.closed()

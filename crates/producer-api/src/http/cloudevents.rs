@@ -1,5 +1,7 @@
 //! The HTTP binding of CloudEvents 1.0: attributes that are headers, and entries that go out as events.
 
+use std::fmt::Write as _;
+
 use axum::http::{HeaderMap, header};
 use order_events::{BodyError, EventProblem, cloudevents::CloudEvent};
 use serde_json::json;
@@ -89,9 +91,10 @@ fn default_source(stream: &StreamKey) -> String {
     for byte in stream.as_str().bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
-                source.push(byte.into())
+                source.push(byte.into());
             }
-            _ => source.push_str(&format!("%{byte:02X}")),
+            // Writing to a string does not fail.
+            _ => _ = write!(source, "%{byte:02X}"),
         }
     }
     source

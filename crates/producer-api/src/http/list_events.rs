@@ -73,8 +73,9 @@ pub(super) async fn list_events(
 fn next_link(uri: &Uri, cursor: StreamId) -> String {
     let kept = uri.query().unwrap_or_default().split('&');
     let kept = kept.filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
-    let query = kept.map(|pair| format!("{pair}&")).collect::<String>();
-    format!("<{}?{query}cursor={cursor}>; rel=\"next\"", uri.path())
+    let cursor = format!("cursor={cursor}");
+    let pairs: Vec<&str> = kept.chain([cursor.as_str()]).collect();
+    format!("<{}?{}>; rel=\"next\"", uri.path(), pairs.join("&"))
 }
 
 /// Reads in steps, so that neither a reply nor the page grows far beyond its bound in bytes.

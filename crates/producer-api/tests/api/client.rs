@@ -213,6 +213,12 @@ pub(crate) fn batch(name: &str, events: usize) -> Value {
     orders(name, events).iter().map(|order| event(order)).collect()
 }
 
+/// The same as lines.
+pub(crate) fn lines(name: &str, events: usize) -> String {
+    let lines: Vec<_> = orders(name, events).iter().map(|order| event(order).to_string()).collect();
+    lines.join("\n") + "\n"
+}
+
 pub(crate) fn orders(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|index| format!("{name}-{index}")).collect()
 }

@@ -15,21 +15,21 @@ use testkit::RedisServer;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    client::{Answer, Api, batch, event, orders},
+    client::{Answer, Api, batch, event, lines},
     import::Import,
 };
 
 async fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzipEncoder::new(Vec::new());
-    encoder.write_all(bytes).await.unwrap();
-    encoder.shutdown().await.unwrap();
+    encoder.write_all(bytes).await.expect("memory takes all");
+    encoder.shutdown().await.expect("memory takes all");
     encoder.into_inner()
 }
 
 async fn zstd(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZstdEncoder::new(Vec::new());
-    encoder.write_all(bytes).await.unwrap();
-    encoder.shutdown().await.unwrap();
+    encoder.write_all(bytes).await.expect("memory takes all");
+    encoder.shutdown().await.expect("memory takes all");
     encoder.into_inner()
 }
 
@@ -113,7 +113,7 @@ async fn what_does_not_inflate_is_400() {
 #[tokio::test]
 async fn ndjson_may_inflate_beyond_the_limit_of_a_body() {
     let api = Api::with(RedisServer::start().await, &[("producer.body_limit_bytes", "2000")]);
-    let lines: String = orders("o", 1_000).iter().map(|order| format!("{}\n", event(order))).collect();
+    let lines = lines("o", 1_000);
     for (encoding, body) in [("gzip", gzip(lines.as_bytes()).await), ("zstd", zstd(lines.as_bytes()).await)] {
         let mut import = Import::with(&api, &format!("content-encoding: {encoding}\r\n")).await;
         for piece in body.chunks(1_000) {
@@ -148,7 +148,7 @@ async fn ndjson_that_is_cut_off_ends_with_a_problem() {
 #[tokio::test]
 async fn curl_imports_a_compressed_file() {
     let api = Api::start().await;
-    let lines: String = orders("o", 20_000).iter().map(|order| format!("{}\n", event(order))).collect();
+    let lines = lines("o", 20_000);
     for (encoding, body) in [("gzip", gzip(lines.as_bytes()).await), ("zstd", zstd(lines.as_bytes()).await)] {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60", "--upload-file", "-"]);

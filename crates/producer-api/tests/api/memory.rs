@@ -1,6 +1,12 @@
 //! Imports of many lines, and what memory the process took for them.
 
-use std::time::Instant;
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    time::Instant,
+};
+
+use serde_json::json;
 
 use crate::{client::Api, import::Import};
 
@@ -18,13 +24,14 @@ pub(crate) async fn import(api: &Api, count: usize) {
     let send = async {
         let mut sent = 0;
         while sent < count {
-            let lines = (sent..count).take(LINES_A_CHUNK);
-            let chunk: String = lines.map(|n| {
-                format!(
-                    "{{\"type\":\"order.paid\",\"order_id\":\"o-{n}\",\"customer\":\"c-{}\",\"amount\":\"49.50\"}}\n",
-                    n % 1_000
-                )
-            }).collect();
+            let mut chunk = String::new();
+            for n in (sent..count).take(LINES_A_CHUNK) {
+                let order = json!({
+                    "type": "order.paid", "order_id": format!("o-{n}"), "customer": format!("c-{}", n % 1_000),
+                    "amount": "49.50",
+                });
+                writeln!(chunk, "{order}").expect("a string takes all");
+            }
             sent += LINES_A_CHUNK;
             sender.send(chunk.as_bytes()).await.expect("a chunk is taken");
         }
@@ -41,7 +48,8 @@ pub(crate) async fn import(api: &Api, count: usize) {
     let ((), read) = tokio::join!(send, read);
     let (took, peak) = (begun.elapsed(), api.process.peak_memory_kib());
     let rate = count as f64 / took.as_secs_f64();
-    println!("{count} lines in {took:.1?} ({rate:.0}/s); peak memory {peak} KiB");
+    let figures = format!("{count} lines in {took:.1?} ({rate:.0}/s); peak memory {peak} KiB");
+    writeln!(io::stderr(), "{figures}").expect("standard error");
     assert_eq!(read, count);
     assert_eq!(api.redis::<usize>(&format!("XLEN {}", api.stream)).await, count);
     assert!(peak < PEAK_KIB_MAX, "{peak} KiB at the peak");

@@ -7,16 +7,12 @@ use testkit::{RedisServer, eventually};
 use tokio::time::timeout;
 
 use crate::{
-    client::{Api, SLACK, event, orders},
+    client::{Api, SLACK, event, lines, orders},
     import::Import,
     process::HANG,
 };
 
 const STORED: &str = "producer_events_total{outcome=\"stored\",type=\"order.paid\"}";
-
-fn lines(name: &str, count: usize) -> String {
-    orders(name, count).iter().map(|order| format!("{}\n", event(order))).collect()
-}
 
 /// The IDs of results that all have one, numbered from `first`.
 #[track_caller]

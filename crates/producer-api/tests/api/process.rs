@@ -27,7 +27,9 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the binary with these settings; its ports are free ones.
     pub(crate) fn start(redis: &RedisServer, stream: &str, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_producer-api"));
+        // Another build of it, if one is named: figures are taken from a release build.
+        let program = std::env::var_os("PRODUCER_API_BIN");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_producer-api").into()));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.contains("REDIS") || name.starts_with("ORDERFLOW")) {
                 command.env_remove(name);

@@ -98,12 +98,12 @@ impl Batch {
         }
         let Self { lines, events, bytes } = self;
         let outcomes = write(&app, events, bytes).await;
-        let is_vain = |outcome: &Outcome| {
+        let futile = |outcome: &Outcome| {
             outcome.is_err_and(|failure| {
                 failure.stored == Stored::No && matches!(failure.cause, Cause::Redis(_) | Cause::QueueFull)
             })
         };
-        let in_vain = !outcomes.is_empty() && outcomes.iter().all(is_vain);
+        let in_vain = !outcomes.is_empty() && outcomes.iter().all(futile);
         let mut outcomes = outcomes.into_iter();
         let results = lines.into_iter().map(|(line, refused)| match refused {
             Some(problem) => LineResult { line, id: None, problem: Some(problem) },

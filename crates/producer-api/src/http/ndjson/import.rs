@@ -161,14 +161,10 @@ fn event(text: &[u8], app: &App) -> Result<OrderEvent, Problem> {
 
 /// Gives results to the client; false if it has gone or does not take them.
 async fn send(answer: &mpsc::Sender<Bytes>, results: Bytes, idle_timeout: Duration) -> bool {
-    match timeout(idle_timeout, answer.send(results)).await {
-        Ok(sent) => sent.is_ok(),
-        Err(_) => {
-            tracing::info!(
-                idle_s = idle_timeout.as_secs(),
-                "an NDJSON request was ended: its client does not read the answer"
-            );
-            false
-        }
-    }
+    let Ok(sent) = timeout(idle_timeout, answer.send(results)).await else {
+        let idle_ms = idle_timeout.as_millis() as u64;
+        tracing::info!(idle_ms, "an NDJSON request was ended: its client does not read the answer");
+        return false;
+    };
+    sent.is_ok()
 }
