@@ -9,7 +9,7 @@ use axum::{
 };
 use reqwest::{Client, Method, Url};
 use serde_json::Value;
-use service_kit::{Problem, admin_client::is_loopback};
+use service_kit::{Problem, admin_client::is_loopback, config::Tls, http_client};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,8 +41,9 @@ impl Upstream {
         name: &'static str,
         kind: &'static str,
         within: Duration,
+        tls: &Tls,
     ) -> anyhow::Result<Self> {
-        let mut http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(within);
+        let mut http = http_client::builder(tls)?.connect_timeout(CONNECT_TIMEOUT).timeout(within);
         let base = Url::parse(url)?;
         if is_loopback(&base) {
             // http_proxy in the environment is seldom meant for this machine.
@@ -83,13 +84,8 @@ impl Upstream {
         Ok(Answer { status, content_type, retry_after, body: bytes })
     }
 
-    /// The last cause is what the system said; the ones before it repeat the URL.
     fn failed(&self, error: &reqwest::Error) -> Problem {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        self.unreachable(&cause.to_string())
+        self.unreachable(&http_client::cause(error))
     }
 
     fn unreachable(&self, reason: &str) -> Problem {

@@ -1,5 +1,5 @@
-//! What every Orderflow process needs: layered [`config`], [`telemetry`], an [`ops`] HTTP server,
-//! signals and [`shutdown`], RFC 9457 [`problem`]s, and a [`cli`] entry point that joins them, so
+//! What every Orderflow process needs: layered [`config`], [`telemetry`], an [`ops`] HTTP port, the loop that
+//! serves every [`http`] port, signals and [`shutdown`], RFC 9457 [`problem`]s, and a [`cli`] entry point that joins them, so
 //! that a service's `main.rs` reads like a table of contents:
 //!
 //! ```no_run
@@ -31,12 +31,16 @@ pub mod admin_client;
 mod capabilities;
 pub mod cli;
 pub mod config;
+pub mod http;
+#[cfg(feature = "admin-client")]
+pub mod http_client;
 pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod redis;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod worker;
 

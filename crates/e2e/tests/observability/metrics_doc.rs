@@ -31,11 +31,12 @@ fn title(name: &str) -> &'static str {
         "reaper" => "Reaper",
         "redis" => "Redis",
         "console" => "Console",
+        "http" | "tls" => "Ports",
         _ => "Processes",
     }
 }
 
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "Producing",
     "Workers",
     "Notifications",
@@ -43,6 +44,7 @@ const SECTIONS: [&str; 8] = [
     "Reaper",
     "Console",
     "Redis",
+    "Ports",
     "Processes",
 ];
 

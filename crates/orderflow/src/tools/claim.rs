@@ -62,7 +62,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         body.insert("from".to_owned(), from.into());
     }
     let token = &configuration.settings.admin.token;
-    let report = admin_client::pull(&consumer, token, "claim", &Value::Object(body)).await?;
+    let report =
+        admin_client::pull(&consumer, token, &configuration.settings.tls, "claim", &Value::Object(body))
+            .await?;
     if args.json {
         result(report)?;
     } else {

@@ -49,7 +49,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if live::registered(&access, &args.group, &args.to).await?.is_none() {
             return Err(live::not_alive(&access, &args.group, &args.to).await);
         }
-        admin_client::pull(&from, &settings.admin.token, "handover", &json!({ "to": args.to })).await?
+        admin_client::pull(&from, &settings.admin.token, &settings.tls, "handover", &json!({ "to": args.to }))
+            .await?
     } else {
         from_dead(&access, settings, &args).await?
     };

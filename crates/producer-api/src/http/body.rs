@@ -7,7 +7,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
-use service_kit::Problem;
+use service_kit::{Problem, http::is_body_timeout};
 use tokio::time::{Instant, timeout_at};
 
 use super::{encoding::Encoding, problems};
@@ -27,6 +27,7 @@ pub(super) async fn read(
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             return Err(problems::body_too_large(limit));
         }
+        Ok(Err(rejection)) if is_body_timeout(&rejection) => return Err(problems::body_timeout()),
         Ok(Err(rejection)) => return Err(problems::body_unreadable(&rejection.body_text())),
         Err(_) => return Err(problems::body_timeout()),
     };

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use service_kit::Problem;
+use service_kit::{Problem, http::is_body_timeout};
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 
@@ -42,6 +42,8 @@ pub(super) enum Encoding {
 pub(super) enum Fault {
     /// The connection broke, or the client ended the body early.
     Broken(String),
+    /// Nothing of it arrived for longer than the port waits.
+    Silent,
     /// It is not what its `Content-Encoding` says, or incomplete.
     Corrupt(String),
 }
@@ -77,7 +79,7 @@ impl Encoding {
     pub(super) fn decode(self, body: Body) -> Chunks {
         let pieces = body.into_data_stream();
         match self {
-            Self::Identity => pieces.map_err(|error| Fault::Broken(error.to_string())).boxed(),
+            Self::Identity => pieces.map_err(|error| Fault::of_body(&error)).boxed(),
             Self::Gzip => {
                 let mut decoder = GzipDecoder::new(StreamReader::new(pieces.map_err(io::Error::other)));
                 // A file of several members, as parallel compressors write it, is one text.
@@ -96,18 +98,25 @@ impl Encoding {
 }
 
 fn inflated(decoder: impl AsyncRead + Send + 'static) -> impl Stream<Item = Result<Bytes, Fault>> + Send {
-    ReaderStream::with_capacity(decoder, CHUNK_BYTES).map_err(|error| match error.get_ref() {
+    ReaderStream::with_capacity(decoder, CHUNK_BYTES).map_err(|error| {
         // The decoders pass on what the body's own stream says.
-        Some(inner) if inner.is::<axum::Error>() => Fault::Broken(inner.to_string()),
-        _ => Fault::Corrupt(error.to_string()),
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<axum::Error>()) {
+            Some(of_body) => Fault::of_body(of_body),
+            None => Fault::Corrupt(error.to_string()),
+        }
     })
 }
 
 impl Fault {
+    fn of_body(error: &axum::Error) -> Self {
+        if is_body_timeout(error) { Self::Silent } else { Self::Broken(error.to_string()) }
+    }
+
     /// What the client is told.
     pub(super) fn problem(&self) -> Problem {
         match self {
             Self::Broken(reason) => problems::body_unreadable(reason),
+            Self::Silent => problems::body_timeout(),
             Self::Corrupt(reason) => problems::corrupt_encoding(reason),
         }
     }

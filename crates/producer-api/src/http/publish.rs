@@ -47,7 +47,6 @@ async fn take(app: App, request: Request) -> Result<Response, Problem> {
 
 /// Validates everything, then writes everything, and says of each event what became of it.
 async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> Result<Response, Problem> {
-    let deadline = app.deadline();
     let refused = |error: BodyError| {
         count_rejected(app.metrics(), &error);
         problems::invalid_body(&error)
@@ -56,7 +55,10 @@ async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> R
         Form::BinaryCloudEvent => attributes(request.headers()).map_err(refused)?,
         _ => Vec::new(),
     };
-    let body = body::read(request, encoding, app.body_limit_bytes(), deadline).await?;
+    let body = body::read(request, encoding, app.body_limit_bytes(), app.deadline()).await?;
+    // From here on, so that a body that was slow to arrive leaves Redis its time: an answer that came too late would say
+    // `unknown` of events that a moment more would have stored.
+    let deadline = app.deadline();
     let context = ParseContext { types: app.types(), now_ms: unix_ms() };
     let parsed = parse(form, &attributes, &body, &context).map_err(refused)?;
     let bytes = body.len();

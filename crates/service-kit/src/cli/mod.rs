@@ -17,6 +17,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigArgs, Resolved, Settings};
+use crate::http::Listeners;
 use crate::ops::{OpsRoutes, Readiness};
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits).
@@ -62,6 +63,8 @@ pub struct Context {
     pub registry: Registry,
     /// What `/readyz` answers. Registered at start: [`Condition::Redis`](crate::Condition::Redis).
     pub readiness: Readiness,
+    /// Binds further ports, with the bounds of the settings.
+    pub listeners: Listeners,
     /// Lets the service add routes to its ops port.
     pub ops: OpsRoutes,
     /// Cancelled by the first SIGTERM or SIGINT; readiness has turned false by then or at once after.
@@ -78,6 +81,7 @@ where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    crate::tls::install_provider();
     match parse(service, std::env::args_os()) {
         Ok(args) => start(service, &args, run),
         Err(error) => {
@@ -105,7 +109,7 @@ where
         return exit_code(io::stdout().write_all(resolved.to_toml().as_bytes()).is_ok());
     }
     if args.health_check {
-        return match health::check((service.ops_listen)(resolved.settings())) {
+        return match health::check((service.ops_listen)(resolved.settings()), &resolved.settings().tls) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 _ = writeln!(io::stderr(), "{}: {error}", service.name);

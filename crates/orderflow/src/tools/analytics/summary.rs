@@ -5,7 +5,11 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context as _, bail};
 use reqwest::Url;
 use serde_json::Value;
-use service_kit::{config::ConfigArgs, ops::dialable};
+use service_kit::{
+    config::{ConfigArgs, Tls},
+    http::dialable,
+    http_client,
+};
 
 use crate::{
     address::is_loopback,
@@ -45,19 +49,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = Configuration::load_for_tool(&args.config)?.settings;
     let base = match args.url {
         Some(url) => url,
-        None => Url::parse(&format!("http://{}", dialable(settings.analytics.listen)))
-            .context("analytics.listen")?,
+        None => {
+            Url::parse(&format!("{}://{}", settings.tls.public_scheme(), dialable(settings.analytics.listen)))
+                .context("analytics.listen")?
+        }
     };
     anyhow::ensure!(
-        base.scheme() == "http" && base.has_host(),
-        "--url {base} cannot be used; allowed: http://host[:port] (TLS is not supported)"
+        ["http", "https"].contains(&base.scheme()) && base.has_host(),
+        "--url {base} cannot be used; allowed: http://host[:port] or https://host[:port]"
     );
     let mut url = Url::parse(&format!("{}/v1/analytics/summary", base.as_str().trim_end_matches('/')))
         .context("--url")?;
     if let Some(window) = &args.window {
         url.query_pairs_mut().append_pair("window", window);
     }
-    let summary = get(url, settings.analytics.query_deadline + DEADLINE_MARGIN).await?;
+    let summary = get(url, &settings.tls, settings.analytics.query_deadline + DEADLINE_MARGIN).await?;
     if args.json {
         result(summary)?;
     } else {
@@ -66,8 +72,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn get(url: Url, timeout: Duration) -> anyhow::Result<Value> {
-    let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(timeout);
+async fn get(url: Url, tls: &Tls, timeout: Duration) -> anyhow::Result<Value> {
+    let mut http = http_client::builder(tls)?.connect_timeout(CONNECT_TIMEOUT).timeout(timeout);
     if url.host_str().is_some_and(is_loopback) {
         // http_proxy in the environment is seldom meant for this machine.
         http = http.no_proxy();

@@ -103,6 +103,7 @@ impl Import {
                 }
                 Event::Chunk(Some(Ok(chunk))) => piece = chunk,
                 Event::Chunk(None) => input = Input::Complete,
+                Event::Chunk(Some(Err(Fault::Silent))) => input = Input::GivenUp(Some(problems::silent())),
                 Event::Chunk(Some(Err(fault @ Fault::Corrupt(_)))) => {
                     input = Input::GivenUp(Some(fault.problem()));
                 }
@@ -110,7 +111,7 @@ impl Import {
                     tracing::debug!(reason, "an NDJSON request ended early");
                     input = Input::GivenUp(None);
                 }
-                Event::Silence => input = Input::GivenUp(Some(problems::silent(limits.idle_timeout))),
+                Event::Silence => input = Input::GivenUp(Some(problems::silent())),
                 Event::Shutdown => {
                     piece = Bytes::new();
                     input = Input::GivenUp(Some(problems::shutting_down()));
