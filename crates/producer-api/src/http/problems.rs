@@ -119,10 +119,9 @@ pub(super) fn line_too_long(limit: usize) -> Problem {
 }
 
 /// Nothing came for too long.
-pub(super) fn silent(idle_timeout: Duration) -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "/problems/request-timeout", "Request took too long").detail(
-        format!("nothing was sent for {} s (producer.ndjson_idle_timeout)", idle_timeout.as_secs_f64()),
-    )
+pub(super) fn silent() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "/problems/request-timeout", "Request took too long")
+        .detail("nothing was sent for too long (http.body_timeout, producer.ndjson_idle_timeout)")
 }
 
 /// The service ends; what was not read can be sent to another replica.
