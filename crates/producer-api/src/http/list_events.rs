@@ -1,8 +1,9 @@
-//! `GET /v1/events`: a page of the stream.
+//! `GET /v1/events`: a page of the stream, as it is or as CloudEvents.
 
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, Serializer};
@@ -12,8 +13,11 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::{
+    accept::preferred,
+    cloudevents,
     document::ListAnswers,
     entry_json::EntryJson,
+    media_type,
     page_query::{PageParams, PageQuery, cursor_of},
     problems,
     schemas::{EventId, StoredEvent},
@@ -64,20 +68,42 @@ pub(super) struct PageJson {
 pub(super) async fn list_events(
     State(app): State<App>,
     pairs: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let begun = Instant::now();
     let deadline = app.deadline();
+    let form = preferred(&headers, &[media_type::JSON, media_type::CLOUDEVENTS_BATCH])?;
     let Query(pairs) = pairs?;
     let query = PageQuery::parse(&pairs)?;
     let scan_until = begun + (deadline - begun) / 2;
     match timeout_at(deadline, read(app.stream(), query, scan_until)).await {
-        Ok(Ok(page)) => Ok(Json(page).into_response()),
+        Ok(Ok(page)) => {
+            let head = [(header::CONTENT_TYPE, form), (header::VARY, "accept")];
+            if form == media_type::JSON {
+                return Ok((head, Json(page)).into_response());
+            }
+            let link = page.next.map(|cursor| [(header::LINK, next_link(&uri, cursor))]);
+            let stream = app.stream().key();
+            let events: Vec<_> =
+                page.events.iter().map(|entry| cloudevents::of_entry(entry, stream)).collect();
+            Ok((head, link, Json(events)).into_response())
+        }
         Ok(Err(error)) => {
             app.metrics().redis_error(error.kind());
             Err(problems::not_read(&error))
         }
         Err(_) => Err(problems::deadline()),
     }
+}
+
+/// Where the page goes on (RFC 8288): a batch of CloudEvents has no room for a cursor.
+fn next_link(uri: &Uri, cursor: StreamId) -> String {
+    let kept = uri.query().unwrap_or_default().split('&');
+    let kept = kept.filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
+    let cursor = format!("cursor={cursor}");
+    let pairs: Vec<&str> = kept.chain([cursor.as_str()]).collect();
+    format!("<{}?{}>; rel=\"next\"", uri.path(), pairs.join("&"))
 }
 
 /// Reads in steps, so that neither a reply nor the page grows far beyond its bound in bytes.

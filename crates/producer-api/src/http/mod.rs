@@ -1,11 +1,16 @@
 //! The public HTTP interface: `/v1/events`, and its description.
 
+mod accept;
 mod body;
+mod cloudevents;
 mod document;
+mod encoding;
 mod entry_json;
 mod filter_query;
 mod get_event;
 mod list_events;
+mod media_type;
+mod ndjson;
 mod page_query;
 mod problems;
 mod publish;
@@ -25,7 +30,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::document::Document;
-pub(crate) use self::entry_json::EntryJson;
+pub(crate) use self::{entry_json::EntryJson, ndjson::Limits as NdjsonLimits};
 use crate::app::App;
 
 /// Every operation, with its description.

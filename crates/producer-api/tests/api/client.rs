@@ -68,6 +68,19 @@ impl Api {
         Answer::of(request.send().await.expect("an answer")).await
     }
 
+    /// Posts with these headers and no others.
+    pub(crate) async fn post_with(&self, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let request = self.http.post(self.url("/v1/events")).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.http.get(self.url(path));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path).await
     }
@@ -225,6 +238,12 @@ pub(crate) fn event(order_id: &str) -> Value {
 /// A batch of valid events, their orders `<name>-<index>`.
 pub(crate) fn batch(name: &str, events: usize) -> Value {
     orders(name, events).iter().map(|order| event(order)).collect()
+}
+
+/// The same as lines.
+pub(crate) fn lines(name: &str, events: usize) -> String {
+    let lines: Vec<_> = orders(name, events).iter().map(|order| event(order).to_string()).collect();
+    lines.join("\n") + "\n"
 }
 
 pub(crate) fn orders(name: &str, count: usize) -> Vec<String> {

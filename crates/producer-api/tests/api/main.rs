@@ -2,8 +2,13 @@
 
 mod client;
 mod contract;
+mod cloudevents;
+mod encodings;
 mod failures;
 mod group_commit;
+mod import;
+mod memory;
+mod ndjson;
 mod process;
 mod publishing;
 mod reading;

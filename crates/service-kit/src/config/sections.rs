@@ -153,6 +153,10 @@ sections! {
         tail_buffer_bytes: usize,
         /// Lets both ends of a silent tail notice a broken connection.
         tail_heartbeat: Duration,
+        /// Bounds the memory of all NDJSON requests together.
+        ndjson_requests_max: usize,
+        /// How long a client may be silent, or deaf, in an NDJSON request, which has no deadline as a whole.
+        ndjson_idle_timeout: Duration,
     }
 
     /// The worker runtime of notifications-worker and analytics-worker.

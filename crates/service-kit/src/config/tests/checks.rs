@@ -81,6 +81,7 @@ fn values_out_of_range_are_refused() {
         "producer.tail_subscribers_max",
         "producer.tail_buffer",
         "producer.tail_buffer_bytes",
+        "producer.ndjson_requests_max",
         "worker.read_count",
         "worker.max_in_flight",
         "worker.concurrency",
