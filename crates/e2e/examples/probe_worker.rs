@@ -1,5 +1,6 @@
 //! A worker for tests, of the group `notifications`: it records every start and every end of a handler in Redis, and
-//! its entries say how long handling them takes (`sleep_ms`) or that it kills the process (`kill`).
+//! its entries say how long handling them takes (`sleep_ms`), how often it fails (`failures`), that it is refused
+//! (`reject`), or that it kills the process (`kill`).
 
 use std::{process::ExitCode, time::Duration};
 
@@ -22,6 +23,13 @@ impl Handler for Probe {
         }
         if let Some(sleep_ms) = text("sleep_ms") {
             tokio::time::sleep(Duration::from_millis(sleep_ms.parse().unwrap_or_default())).await;
+        }
+        tracing::info!(entry = id, "probed");
+        if text("failures").is_some_and(|times| delivery.deliveries <= times.parse().unwrap_or_default()) {
+            return Outcome::Retry { reason: "told to fail".to_owned(), after: Some(Duration::ZERO) };
+        }
+        if text("reject").is_some() {
+            return Outcome::DeadLetter { reason: "told to reject".to_owned() };
         }
         match redis.rpush::<_, _, ()>("probe:ends", &id).await {
             Ok(()) => Outcome::Ack,

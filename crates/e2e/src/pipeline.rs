@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use testkit::{RedisServer, TcpProxy, eventually, free_port};
 use tokio::process::Command;
 
-use crate::{Service, binary};
+use crate::{Service, binary, users};
 
 /// A service of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +37,14 @@ impl Role {
             Self::Reaper => "reaper",
             Self::Console => "console",
             Self::Probe => "examples/probe_worker",
+        }
+    }
+
+    /// Its user in Redis.
+    pub const fn user(self) -> &'static str {
+        match self {
+            Self::Probe => Self::Notifications.program(),
+            role => role.program(),
         }
     }
 
@@ -76,8 +84,10 @@ impl Pipeline {
         Self::on(RedisServer::start().await)
     }
 
-    /// A pipeline on this server. Claims are quick, so that recovery is.
-    pub fn on(redis: RedisServer) -> Self {
+    /// A pipeline on this server. Claims are quick, so that recovery is. Each service comes as a user of its own, who may do
+    /// no more than it needs to; tests come as the default user.
+    pub fn on(mut redis: RedisServer) -> Self {
+        redis.set_users(&users::users());
         let mut pipeline = Self {
             stream: "events:orders".to_owned(),
             settings: Vec::new(),
@@ -130,6 +140,9 @@ impl Pipeline {
         if !consumers.is_empty() {
             settings.push(("ORDERFLOW__WORKER__NAMES".to_owned(), consumers.join(",")));
         }
+        for (_, url) in settings.iter_mut().filter(|(key, _)| key == "ORDERFLOW__REDIS__URL") {
+            *url = as_user(role, url);
+        }
         let log = self.logs.path().join(format!("{role:?}-{}.log", self.started));
         Service::spawn(role.program(), &settings, log, ops_port)
     }
@@ -179,6 +192,24 @@ impl Pipeline {
         let answer = request.header("content-type", "application/json").body(body).send().await;
         let answer = answer.expect("producer-api answers");
         (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
+    }
+
+    /// Posts a body to producer-api with further headers; the answer.
+    pub async fn post_with(&self, headers: &[(&str, &str)], body: String) -> reqwest::Response {
+        let mut request = reqwest::Client::new().post(self.url(Role::Producer, "/v1/events")).body(body);
+        for (name, value) in headers.iter().chain(&[("content-type", "application/json")]) {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("producer-api answers")
+    }
+
+    /// An entry's fields.
+    pub async fn entry(&self, id: &str) -> HashMap<String, String> {
+        let mut connection = self.connection().await;
+        let range = redis::cmd("XRANGE").arg(&self.stream).arg(id).arg(id).to_owned();
+        let entries: Vec<(String, HashMap<String, String>)> =
+            range.query_async(&mut connection).await.expect("XRANGE succeeds");
+        entries.into_iter().next().expect("the entry is there").1
     }
 
     /// Asks analytics-worker.
@@ -291,6 +322,16 @@ impl Pipeline {
             .query_async(&mut self.connection().await)
             .await
             .expect("XPENDING succeeds")
+    }
+}
+
+/// The URL with the credentials of a service's user; as it is, if it has some.
+fn as_user(role: Role, url: &str) -> String {
+    match url.strip_prefix("redis://") {
+        Some(rest) if !rest.contains('@') => {
+            format!("redis://{}:{}@{rest}", role.user(), users::password(role.user()))
+        }
+        _ => url.to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use order_events::EventTypes;
 use stream_core::EventStream;
 use tokio::time::Instant;
 
-use crate::{admission::Admission, group_commit::Queue, metrics::Metrics};
+use crate::{admission::Admission, group_commit::Queue, metrics::Metrics, tail::Tails};
 
 /// Bounds of one request.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,7 @@ struct Shared {
     stream: EventStream,
     queue: Arc<Queue>,
     admission: Admission,
+    tails: Tails,
     types: EventTypes,
     metrics: Metrics,
     limits: Limits,
@@ -36,11 +37,12 @@ impl App {
         stream: EventStream,
         queue: Arc<Queue>,
         admission: Admission,
+        tails: Tails,
         types: EventTypes,
         metrics: Metrics,
         limits: Limits,
     ) -> Self {
-        Self(Arc::new(Shared { stream, queue, admission, types, metrics, limits }))
+        Self(Arc::new(Shared { stream, queue, admission, tails, types, metrics, limits }))
     }
 
     /// The stream, for reading; everything written goes through the [queue](Self::queue).
@@ -56,6 +58,11 @@ impl App {
     /// Whether events are taken.
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
+    }
+
+    /// The live tail.
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.0.tails
     }
 
     /// The types that may be sent.

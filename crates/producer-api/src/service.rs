@@ -18,6 +18,7 @@ use crate::{
     group_commit::{self, Writers},
     http,
     metrics::Metrics,
+    tail::Tails,
 };
 
 /// A producer-api that listens and has not begun to serve.
@@ -56,7 +57,8 @@ impl ProducerApi {
             request_deadline: settings.producer.request_deadline,
         };
         let stream = redis.stream.clone();
-        let app = App::new(stream.clone(), queue, admission.clone(), types, metrics, limits);
+        let tails = Tails::new(redis, &settings.producer, metrics.clone(), context.shutdown.clone())?;
+        let app = App::new(stream.clone(), queue, admission.clone(), tails, types, metrics, limits);
         let drain_timeout = settings.worker.drain_timeout;
         Ok(Self { listener, app, writers, admission, stream, retention, drain_timeout })
     }

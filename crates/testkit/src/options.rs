@@ -26,6 +26,7 @@ pub struct RedisOptions {
     program: Option<String>,
     append_only: bool,
     max_memory_bytes: Option<u64>,
+    pub(crate) has_users: bool,
     tls: Option<RedisTls>,
     extra_args: Vec<String>,
 }

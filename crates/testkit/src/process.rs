@@ -11,7 +11,7 @@ use std::{
 
 use redis::AsyncConnectionConfig;
 
-use crate::options::RedisOptions;
+use crate::{options::RedisOptions, server::USERS_FILE};
 
 /// How long a server may take until it answers. It takes some 30 ms; a busy machine is far slower, above all with a long
 /// append-only file to load.
@@ -132,6 +132,7 @@ fn spawn(options: &RedisOptions, port: u16, dir: &Path) -> Result<Child, StartEr
     Command::new(&bin)
         .arg("--dir")
         .arg(dir)
+        .args(options.has_users.then_some(["--aclfile", USERS_FILE]).into_iter().flatten())
         .args(options.args(port))
         .stdin(Stdio::null())
         .stdout(log)

@@ -6,11 +6,13 @@ use std::{
 };
 
 use order_events::OrderEvent;
+use service_kit::trace::Sending;
 use tokio::sync::Notify;
 
 use super::{
     Cause, Failure, Ticket,
     submission::{Part, Submission},
+    traced,
 };
 use crate::{
     admission::Admission,
@@ -69,7 +71,9 @@ impl Queue {
     ///
     /// A request that is larger than the whole capacity is taken while nothing else waits: it could never
     /// be sent otherwise.
-    pub(crate) fn submit(&self, events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, Failure> {
+    pub(crate) fn submit(&self, mut events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, Failure> {
+        let sending = Sending::begin(events.len());
+        traced::mark(&mut events, &sending);
         let mut waiting = self.waiting();
         let refused = if waiting.closed {
             Some(Cause::ShuttingDown)
@@ -81,11 +85,12 @@ impl Queue {
         if let Some(cause) = refused {
             drop(waiting);
             self.count(&events, cause.event_outcome());
+            sending.failed(traced::label(cause), "no");
             return Err(Failure::not_stored(cause));
         }
         waiting.events += events.len();
         waiting.bytes += bytes;
-        let (submission, ticket) = Submission::new(events, bytes);
+        let (submission, ticket) = Submission::new(events, bytes, sending);
         waiting.submissions.push_back(submission);
         self.metrics.queued(waiting.events);
         drop(waiting);

@@ -9,10 +9,16 @@ use service_kit::Problem;
 use stream_core::StreamId;
 use tokio::time::timeout_at;
 
-use super::{entry_json::EntryJson, problems};
+use super::{document::GetAnswers, entry_json::EntryJson, problems, schemas::EventId};
 use crate::app::App;
 
-/// The entry with this full ID.
+/// One event by its ID
+///
+/// Every entry can be read, also one that another program wrote.
+#[utoipa::path(
+    get, path = "/v1/events/{id}", operation_id = "getEvent", tag = "reading", responses(GetAnswers),
+    params(("id" = EventId, Path, description = "A full ID")),
+)]
 pub(super) async fn get_event(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,

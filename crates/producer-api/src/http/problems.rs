@@ -10,7 +10,7 @@ use service_kit::Problem;
 use stream_core::{Error, ErrorKind};
 
 use crate::{
-    admission::{Admission, Cap, Holder},
+    admission::{Admission, Cap, Holder, Report},
     group_commit::{Cause, Failure, Stored},
 };
 
@@ -83,10 +83,15 @@ pub(super) fn unsupported_media_type(detail: impl Into<String>) -> Problem {
 /// An event, or all events of a batch, could not be stored: 429 at a hard cap, else 503. The events are fine and
 /// can be sent again, whoever has to repair what.
 pub(super) fn not_stored(failure: Failure, admission: &Admission) -> Problem {
+    not_stored_at(failure, |cap| admission.report(cap))
+}
+
+/// The same, with what is known of the cap from `report`.
+pub(super) fn not_stored_at(failure: Failure, report: impl FnOnce(Cap) -> Report) -> Problem {
     let problem = match failure.cause {
         Cause::Redis(kind) => redis(kind),
         Cause::Deadline => deadline(),
-        Cause::AtCap(cap) => at_cap(cap, admission),
+        Cause::AtCap(cap) => at_cap(cap, report(cap)),
         Cause::QueueFull => {
             unavailable("/problems/overloaded", "Too many events are waiting", SOON, "the queue is full")
         }
@@ -101,8 +106,7 @@ pub(super) fn not_stored(failure: Failure, admission: &Admission) -> Problem {
 }
 
 /// The stream is at a hard cap: says which, and who keeps retention from making room.
-fn at_cap(cap: Cap, admission: &Admission) -> Problem {
-    let report = admission.report(cap);
+fn at_cap(cap: Cap, report: Report) -> Problem {
     let (used, limit) = (report.used, report.limit);
     let (kind, title, reached) = match cap {
         Cap::Entries => (
@@ -158,13 +162,20 @@ pub(super) fn deadline() -> Problem {
     unavailable(kind, title, SOON, "the request's deadline passed")
 }
 
+/// As many listen to the tail as may.
+pub(super) fn too_many_subscribers() -> Problem {
+    let (kind, title) = ("/problems/too-many-subscribers", "Too many listen already");
+    unavailable(kind, title, LATER, "producer.tail_subscribers_max connections are open; close one")
+}
+
 /// What `stored` means for the request as a whole.
 pub(super) fn overall(failures: impl IntoIterator<Item = Failure>) -> Stored {
     let unknown = failures.into_iter().any(|failure| failure.stored == Stored::Unknown);
     if unknown { Stored::Unknown } else { Stored::No }
 }
 
-fn redis(kind: ErrorKind) -> Problem {
+/// Redis did not answer, or refused.
+pub(super) fn redis(kind: ErrorKind) -> Problem {
     let (away, refused) = ("/problems/redis-unavailable", "/problems/redis-refused");
     let (away_title, refused_title) = ("Redis is unavailable", "Redis refused the operation");
     match kind {

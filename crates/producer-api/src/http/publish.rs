@@ -7,10 +7,26 @@ use axum::{
 use order_events::{Body, BodyError, EventProblem, ParseContext, parse_body};
 use service_kit::Problem;
 
-use super::{body::read_json, problems, receipt};
+use super::{body::read_json, document::PublishAnswers, problems, receipt, schemas::EventOrBatch};
 use crate::{app::App, clock::unix_ms, metrics::Metrics};
 
-/// Validates everything, then writes everything, and says of each event what became of it.
+/// Append one event, or a batch
+///
+/// An object is one event, an array of 1 to 1,000 objects a batch. Everything is validated before anything is written: a bad event
+/// means that nothing was, and the answer names every mistake. Then everything is written, and the answer says of each event what
+/// became of it.
+///
+/// `stored` is `yes`, `no` (safe to send again) or `unknown` (Redis did not answer: sending it again may store it twice).
+#[utoipa::path(
+    post, path = "/v1/events", operation_id = "publishEvents", tag = "writing", responses(PublishAnswers),
+    request_body(content = EventOrBatch, description = "At most `producer.body_limit_bytes`, not compressed", examples(
+        ("one" = (value = json!({"type": "order.paid", "order_id": "o-1001", "customer": "c-7", "amount": "49.50"}))),
+        ("batch" = (value = json!([
+            {"type": "order.placed", "order_id": "o-1002", "customer": "c-8", "amount": 12, "ts_ms": 1_716_998_413_540_u64},
+            {"type": "order.paid", "order_id": "o-1002", "customer": "c-8", "amount": "12.00", "gift": true},
+        ]))),
+    )),
+)]
 pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let body = read_json(request, app.body_limit_bytes(), app.deadline()).await?;
     // From here on, so that a body that was slow to arrive leaves Redis its time: an answer that came too late would say

@@ -145,6 +145,14 @@ sections! {
         batch_max: usize,
         /// Pipelines written at the same time: hides the round trip without flooding Redis.
         pipelines_in_flight: usize,
+        /// Bounds the connections that listen to the live tail.
+        tail_subscribers_max: usize,
+        /// Bounds the events that a subscriber of the tail may be behind before it is dropped.
+        tail_buffer: usize,
+        /// Bounds the memory of the same, which all subscribers share, in bytes.
+        tail_buffer_bytes: usize,
+        /// Lets both ends of a silent tail notice a broken connection.
+        tail_heartbeat: Duration,
     }
 
     /// The worker runtime of notifications-worker and analytics-worker.
