@@ -129,7 +129,7 @@ impl RedisServer {
     ///
     /// If the server cannot be reached or refuses a line.
     pub fn set_users(&mut self, lines: &str) {
-        let client = redis::Client::open(self.url()).expect("the URL is well-formed");
+        let client = self.options.client(self.port).expect("the URL is well-formed");
         let mut connection = client.get_connection().expect("the server is reachable");
         for line in lines.lines() {
             let mut words = line.split(' ');
