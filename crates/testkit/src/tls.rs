@@ -1,5 +1,7 @@
 //! Certificates of a test's own: an authority, and what it signs.
 
+#![expect(clippy::missing_panics_doc, reason = "a panic is how a test's helper reports a failure")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -62,7 +62,7 @@ impl Inputs {
                 let read = read(path, fs::read_to_string(path))?;
                 // One end of line, as when it was read first.
                 let line = read.strip_suffix('\n').unwrap_or(&read);
-                *text = line.strip_suffix('\r').unwrap_or(line).to_owned();
+                line.strip_suffix('\r').unwrap_or(line).clone_into(text);
             }
             Ok(())
         };

@@ -68,8 +68,8 @@ impl Probe {
             ConnectionAddr::TcpTls { host, port, .. } => (host, *port, true),
             _ => return None,
         };
-        if let Some(known) = self.ask_or_known() {
-            return known;
+        if let Some(Known(found)) = self.ask_or_known() {
+            return found;
         }
         let understood = self.understood.load(Ordering::Relaxed);
         let found = match tls {
@@ -82,10 +82,10 @@ impl Probe {
     }
 
     /// The last answer while it is fresh; otherwise it counts as fresh from now on, and the caller is to ask.
-    fn ask_or_known(&self) -> Option<Option<Objection>> {
+    fn ask_or_known(&self) -> Option<Known> {
         let mut last = self.last();
         match *last {
-            Some((at, found)) if at.elapsed() < FRESH => Some(found),
+            Some((at, found)) if at.elapsed() < FRESH => Some(Known(found)),
             stale => {
                 *last = Some((Instant::now(), stale.and_then(|(_, found)| found)));
                 None
@@ -97,6 +97,9 @@ impl Probe {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What a server objected to when it was last asked, if to anything.
+struct Known(Option<Objection>);
 
 /// Listens to the server without a word of our own, then greets it as TLS would if it never understood us.
 async fn against_plain(host: &str, port: u16, understood: bool) -> Option<Objection> {

@@ -144,11 +144,11 @@ impl<P: Process> Engine<P> {
     }
 }
 
-/// Tells who follows some of the entries of an XACK what it came to: `acked` of `asked` were pending, which is not known.
-pub(super) fn tell_acked(spans: Vec<Box<dyn SettleSpan>>, acked: usize, asked: usize) {
+/// Tells who follows some of the entries of an XACK what it came to: `acked` of `handed_in` were pending, which is not known.
+pub(super) fn tell_acked(spans: Vec<Box<dyn SettleSpan>>, acked: usize, handed_in: usize) {
     let outcome = match acked {
         0 => SettleOutcome::OwnershipLost,
-        acked if acked >= asked => SettleOutcome::Acked,
+        acked if acked >= handed_in => SettleOutcome::Acked,
         _ => SettleOutcome::Unclear,
     };
     for span in spans {
