@@ -7,9 +7,7 @@ use stream_core::EventStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    admission::Admission, group_commit::Queue, http::NdjsonLimits, metrics::Metrics, tail::Tails,
-};
+use crate::{admission::Admission, group_commit::Queue, http::NdjsonLimits, metrics::Metrics, tail::Tails};
 
 /// Bounds of one request.
 #[derive(Debug, Clone)]

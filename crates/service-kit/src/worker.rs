@@ -52,7 +52,7 @@ pub fn build(
 ) -> Result<Worker, WorkerError> {
     let worker =
         Worker::new(redis.connector.clone(), redis.stream.clone(), group, settings, &context.registry)?;
-    let worker = match DeliveryTracer::new() {
+    let worker = match DeliveryTracer::of_process() {
         Some(tracer) => worker.with_tracer(tracer),
         None => worker,
     };

@@ -1,8 +1,8 @@
 //! The real binary against a real Redis, over real sockets.
 
 mod client;
-mod contract;
 mod cloudevents;
+mod contract;
 mod encodings;
 mod failures;
 mod group_commit;

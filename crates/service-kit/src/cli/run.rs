@@ -79,7 +79,7 @@ where
     let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry, service.name, service.version)
-        .and_then(|()| registry.register(spans.collector()))
+        .and_then(|()| registry.register(Box::new(spans.collector())))
         .context("cannot register the process metrics")?;
     let readiness = Readiness::new([Condition::Redis]);
     let routes = OpsRoutes::default();

@@ -213,19 +213,18 @@ fn answer(
     async move {
         let Shared { head, body_timeout, tls, metrics, .. } = &served.shared;
         let (mut parts, incoming) = request.into_parts();
-        let response: Response = match head::refuse(&parts, head) {
-            Some(refusal) => refusal,
-            None => {
-                parts.extensions.insert(ConnectInfo(peer));
-                if tls.is_some() {
-                    parts.extensions.insert(OverTls);
-                }
-                let body = Body::new(RequestBody::new(incoming, *body_timeout, metrics.clone()));
-                // A router is always ready, so that `poll_ready` can be left out.
-                match served.router.clone().call(Request::from_parts(parts, body)).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }
+        let response: Response = if let Some(refusal) = head::refuse(&parts, head) {
+            refusal
+        } else {
+            parts.extensions.insert(ConnectInfo(peer));
+            if tls.is_some() {
+                parts.extensions.insert(OverTls);
+            }
+            let body = Body::new(RequestBody::new(incoming, *body_timeout, metrics.clone()));
+            // A router is always ready, so that `poll_ready` can be left out.
+            match served.router.clone().call(Request::from_parts(parts, body)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
             }
         };
         Ok(response.map(|body| AnswerBody::new(body, open)))

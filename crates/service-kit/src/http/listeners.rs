@@ -100,7 +100,7 @@ impl Listeners {
         let shared = Shared::new(&self.settings, tls.map(Arc::new), metrics.clone());
         let connections = self.settings.http.max_connections;
         let reload_interval = self.settings.tls.reload_interval;
-        Ok(Listener { name: port.name, listener, metrics, shared, connections, reload_interval })
+        Ok(Listener { name: port.name, socket: listener, metrics, shared, connections, reload_interval })
     }
 
     fn certificates(&self, port: &Port) -> Result<Option<Certificates>, TlsError> {
@@ -120,7 +120,7 @@ impl Listeners {
 #[derive(Debug)]
 pub struct Listener {
     name: &'static str,
-    listener: TcpListener,
+    socket: TcpListener,
     metrics: ListenerMetrics,
     shared: Shared,
     connections: usize,
@@ -133,7 +133,7 @@ impl Listener {
     /// # Errors
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.socket.local_addr()
     }
 
     /// `https` where it speaks TLS, else `http`.
@@ -169,7 +169,7 @@ impl Listener {
         loop {
             let next = async {
                 let slot = self.slot(&slots, &full).await;
-                (slot, self.listener.accept().await)
+                (slot, self.socket.accept().await)
             };
             let Some((slot, accepted)) = shutdown.run_until_cancelled(next).await else { return };
             match accepted {

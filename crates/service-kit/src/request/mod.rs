@@ -30,6 +30,6 @@ pub(crate) fn with_current<T>(look: impl FnOnce(&Current) -> T) -> Option<T> {
 impl Current {
     /// The trace it belongs to, recorded here or not: what its log lines are found by.
     pub(crate) fn trace_id(&self) -> Option<impl fmt::Display> {
-        self.served.remote.as_ref().map(|remote| remote.trace_id())
+        self.served.remote.as_ref().map(crate::trace::Remote::trace_id)
     }
 }

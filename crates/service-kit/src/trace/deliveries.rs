@@ -19,7 +19,7 @@ pub(crate) struct DeliveryTracer(&'static Traces);
 
 impl DeliveryTracer {
     /// Nothing, if the traces of this process are off.
-    pub(crate) fn new() -> Option<Arc<dyn Tracer>> {
+    pub(crate) fn of_process() -> Option<Arc<dyn Tracer>> {
         TRACES.get().map(|traces| -> Arc<dyn Tracer> { Arc::new(Self(traces)) })
     }
 }

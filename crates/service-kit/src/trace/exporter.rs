@@ -51,8 +51,8 @@ impl SpanCounts {
     }
 
     /// For the registry.
-    pub(crate) fn collector(&self) -> Box<IntCounterVec> {
-        Box::new(self.family.clone())
+    pub(crate) fn collector(&self) -> IntCounterVec {
+        self.family.clone()
     }
 }
 

@@ -113,8 +113,8 @@ pub(crate) fn start(
         .with_resource(resource(service, version))
         .build();
     let tracer = provider.tracer("orderflow");
-    let traces = Traces { tracer, provider, sampling: settings.sampling, stream: stream.to_owned() };
-    Ok(TRACES.set(traces).is_ok().then_some(settings.endpoint))
+    let of_process = Traces { tracer, provider, sampling: settings.sampling, stream: stream.to_owned() };
+    Ok(TRACES.set(of_process).is_ok().then_some(settings.endpoint))
 }
 
 /// Exports what is left, for so long as a stopping process can wait. Outside of an async runtime.
@@ -167,12 +167,11 @@ impl Traces {
     /// Starts a span that was decided for, in the trace of `parent`, or in a new one.
     fn start(&self, builder: SpanBuilder, parent: Option<&SpanContext>, trace: Option<TraceId>) -> Context {
         let root = Context::new();
-        let context = match parent {
-            Some(parent) => root.with_remote_span_context(parent.clone()),
-            None => {
-                DECIDED.set(trace);
-                root
-            }
+        let context = if let Some(parent) = parent {
+            root.with_remote_span_context(parent.clone())
+        } else {
+            DECIDED.set(trace);
+            root
         };
         let span = self.tracer.build_with_context(builder, &context);
         Context::new().with_span(span)
