@@ -1,5 +1,7 @@
 //! The Redis users of `deploy/redis`: each service works with its own, and none may do anything else.
 
+#![expect(clippy::unwrap_used, reason = "in helpers as in tests a panic is the failure report")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use e2e::{Pipeline, Role, users};
@@ -208,14 +210,18 @@ async fn commands(connection: &mut MultiplexedConnection) -> Vec<(String, i64)> 
         let arity: i64 = redis::from_redis_value_ref(&parts[1]).unwrap();
         match parts.get(9) {
             Some(redis::Value::Array(subcommands)) if !subcommands.is_empty() => {
-                subcommands.iter().for_each(|subcommand| read(subcommand, into));
+                for subcommand in subcommands {
+                    read(subcommand, into);
+                }
             }
             _ => into.push((name, arity)),
         }
     }
     let all: Vec<redis::Value> = redis::cmd("COMMAND").query_async(connection).await.unwrap();
     let mut commands = Vec::new();
-    all.iter().for_each(|command| read(command, &mut commands));
+    for command in &all {
+        read(command, &mut commands);
+    }
     commands
 }
 

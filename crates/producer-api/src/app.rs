@@ -22,32 +22,24 @@ pub(crate) struct Limits {
 
 /// The state of the router. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct App(Arc<Shared>);
+pub(crate) struct App(Arc<Parts>);
 
+/// What an [`App`] is made of.
 #[derive(Debug)]
-struct Shared {
-    stream: EventStream,
-    queue: Arc<Queue>,
-    admission: Admission,
-    tails: Tails,
-    types: EventTypes,
-    metrics: Metrics,
-    limits: Limits,
-    shutdown: CancellationToken,
+pub(crate) struct Parts {
+    pub(crate) stream: EventStream,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) admission: Admission,
+    pub(crate) tails: Tails,
+    pub(crate) types: EventTypes,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: Limits,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl App {
-    pub(crate) fn new(
-        stream: EventStream,
-        queue: Arc<Queue>,
-        admission: Admission,
-        tails: Tails,
-        types: EventTypes,
-        metrics: Metrics,
-        limits: Limits,
-        shutdown: CancellationToken,
-    ) -> Self {
-        Self(Arc::new(Shared { stream, queue, admission, tails, types, metrics, limits, shutdown }))
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
     }
 
     /// The stream, for reading; everything written goes through the [queue](Self::queue).

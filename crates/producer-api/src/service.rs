@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admission::{Admission, watch},
-    app::{App, Limits},
+    app::{App, Limits, Parts},
     group_commit::{self, Writers},
     http::{self, NdjsonLimits},
     metrics::Metrics,
@@ -64,16 +64,17 @@ impl ProducerApi {
         };
         let stream = redis.stream.clone();
         let tails = Tails::new(redis, &settings.producer, metrics.clone(), context.shutdown.clone())?;
-        let app = App::new(
-            stream.clone(),
+        let shutdown = context.shutdown.clone();
+        let app = App::new(Parts {
+            stream: stream.clone(),
             queue,
-            admission.clone(),
+            admission: admission.clone(),
             tails,
             types,
             metrics,
             limits,
-            context.shutdown.clone(),
-        );
+            shutdown,
+        });
         let drain_timeout = settings.worker.drain_timeout;
         Ok(Self { listener, app, writers, admission, stream, retention, drain_timeout })
     }
@@ -82,7 +83,8 @@ impl ProducerApi {
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
         let Self { listener, app, mut writers, admission, stream, retention, drain_timeout } = self;
         let shutdown = context.shutdown.clone();
-        let serving = listener.serve(http::router(app), shutdown.clone(), drain_timeout);
+        // On the heap: it would make the future of the whole service large.
+        let serving = Box::pin(listener.serve(http::router(app), shutdown.clone(), drain_timeout));
         let stopping = async {
             shutdown.cancelled().await;
             Instant::now()

@@ -58,7 +58,7 @@ A restart brings the configured filter back. Its ops port is asked, with the adm
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration")]
 struct Set {
-    /// A level, and directives for parts: e.g. debug, or info,stream_core=debug
+    /// A level, and directives for parts: e.g. debug, or `info,stream_core=debug`
     filter: String,
 
     /// Go back to the configured filter after this time, 1s to 24h, e.g. 10m
@@ -116,8 +116,9 @@ impl ServiceName {
 /// Runs the subcommand.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let target = match &args.command {
-        Command::Show(Show { target }) | Command::Reset(Show { target }) => target,
-        Command::Set(Set { target, .. }) => target,
+        Command::Show(Show { target })
+        | Command::Reset(Show { target })
+        | Command::Set(Set { target, .. }) => target,
     };
     let Configuration { settings, .. } = &Configuration::load_for_tool(&target.config)?;
     let address = match (&target.address, target.service) {

@@ -182,7 +182,7 @@ mod tests {
         let (filter, _subscriber) = log();
         filter.set("debug", Some(Duration::from_secs(10))).unwrap();
         filter.set("trace", None).unwrap();
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(filter.status().filter, "trace");
         filter.reset().unwrap();
         assert_eq!(filter.status().filter, "info");

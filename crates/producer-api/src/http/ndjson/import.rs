@@ -103,8 +103,7 @@ impl Import {
                 }
                 Event::Chunk(Some(Ok(chunk))) => piece = chunk,
                 Event::Chunk(None) => input = Input::Complete,
-                Event::Chunk(Some(Err(Fault::Silent))) => input = Input::GivenUp(Some(problems::silent())),
-                Event::Chunk(Some(Err(fault @ Fault::Corrupt(_)))) => {
+                Event::Chunk(Some(Err(fault @ (Fault::Silent | Fault::Corrupt(_))))) => {
                     input = Input::GivenUp(Some(fault.problem()));
                 }
                 Event::Chunk(Some(Err(Fault::Broken(reason)))) => {
