@@ -60,7 +60,7 @@ impl ProducerApi {
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
         let Self { listener, app, mut writers, admission, stream, retention, drain_timeout } = self;
         let shutdown = context.shutdown.clone();
-        let serving = ops::serve(listener, http::router(app), shutdown.clone(), drain_timeout);
+        let serving = ops::serve(listener, http::router(app, &context.auth), shutdown.clone(), drain_timeout);
         let stopping = async {
             shutdown.cancelled().await;
             Instant::now()

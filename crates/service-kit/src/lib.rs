@@ -13,6 +13,7 @@
 //!         about: env!("CARGO_PKG_DESCRIPTION"),
 //!         ops_listen_key: "producer.ops_listen",
 //!         ops_listen: |settings| settings.producer.ops_listen,
+//!         public_listen: Some(("producer.listen", |settings| settings.producer.listen)),
 //!     };
 //!     service_main(&service, run)
 //! }
@@ -28,13 +29,16 @@
 pub mod admin;
 #[cfg(feature = "admin-client")]
 pub mod admin_client;
+pub mod auth;
 mod capabilities;
 pub mod cli;
 pub mod config;
+mod log_line;
 pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod redis;
+pub mod request_limits;
 pub mod shutdown;
 pub mod telemetry;
 pub mod token;

@@ -10,7 +10,7 @@ use crate::{
 const FILE: &str = "docs/METRICS.md";
 
 /// Labels whose values an installation decides.
-const OPEN: [&str; 6] = ["stream", "group", "consumer", "service", "version", "revision"];
+const OPEN: [&str; 7] = ["stream", "group", "consumer", "service", "version", "revision", "key"];
 
 const HEAD: &str = "# Metrics
 
@@ -31,17 +31,19 @@ fn title(name: &str) -> &'static str {
         "reaper" => "Reaper",
         "redis" => "Redis",
         "console" => "Console",
+        "auth" => "API keys",
         _ => "Processes",
     }
 }
 
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "Producing",
     "Workers",
     "Notifications",
     "Stream, groups and retention",
     "Reaper",
     "Console",
+    "API keys",
     "Redis",
     "Processes",
 ];

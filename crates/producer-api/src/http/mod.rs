@@ -16,18 +16,24 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use service_kit::problem::{method_not_allowed, not_found};
+use service_kit::{
+    auth::{Authenticator, read_or_produce},
+    problem::{method_not_allowed, not_found},
+    request_limits,
+};
 
 use crate::app::App;
 
 /// Every route. All errors are problems, also of paths and methods that there are not.
-pub(crate) fn router(app: App) -> Router {
-    Router::new()
+pub(crate) fn router(app: App, auth: &Authenticator) -> Router {
+    let routes = Router::new()
         .route("/v1/events", post(publish::publish).get(list_events::list_events))
         .route("/v1/events/{id}", get(get_event::get_event))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed);
+    auth.protect(routes, read_or_produce)
         .layer(DefaultBodyLimit::max(app.body_limit_bytes()))
+        .layer(middleware::from_fn(request_limits::check))
         .layer(middleware::from_fn_with_state(app.clone(), timing::time))
         .with_state(app)
 }

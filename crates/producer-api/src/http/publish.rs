@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use order_events::{Body, BodyError, EventProblem, ParseContext, parse_body};
-use service_kit::Problem;
+use service_kit::{Problem, auth::Caller};
 
 use super::{body::read_json, problems, receipt};
 use crate::{app::App, clock::unix_ms, metrics::Metrics};
@@ -13,6 +13,7 @@ use crate::{app::App, clock::unix_ms, metrics::Metrics};
 /// Validates everything, then writes everything, and says of each event what became of it.
 pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let deadline = app.deadline();
+    let caller = Caller::of(request.extensions());
     let body = read_json(request, app.body_limit_bytes(), deadline).await?;
     let context = ParseContext { types: app.types(), now_ms: unix_ms() };
     let parsed = parse_body(&body, &context).map_err(|error| {
@@ -27,6 +28,7 @@ pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<
         Body::One(event) => (vec![event], true),
         Body::Batch(events) => (events, false),
     };
+    caller.charge(events.len() as u32).map_err(problems::over_limit)?;
     let ticket = app.queue().submit(events, bytes);
     let ticket = ticket.map_err(|failure| problems::not_stored(failure, app.admission()))?;
     let outcomes = ticket.outcomes(deadline).await;

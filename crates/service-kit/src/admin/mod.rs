@@ -12,7 +12,8 @@
 //! | `POST /admin/consumers/{name}/handover` | `{"to":…}` | 200 `{"moved","lost":[ids],"kept"}` |
 //! | `POST /admin/consumers/{name}/drop-next` | `{"count":n}` | 200 `{"queued":n}` |
 //!
-//! Every request needs `Authorization: Bearer` with `admin.token`; where there is no such token, all answer 403.
+//! Every request needs `Authorization: Bearer` with `admin.token`, or an API key with the scope `admin`; where there is
+//! no such token and no key is asked for, all answer 403.
 
 mod auth;
 mod problems;
@@ -26,15 +27,15 @@ use axum::{
 };
 use stream_core::WorkerControl;
 
-use crate::config::Admin;
+use crate::{auth::Authenticator, config::Admin};
 use auth::{Auth, authorize};
 
 /// The largest body that a lever takes, in bytes.
 const BODY_MAX: usize = 16 * 1024;
 
 /// The routes, for any worker.
-pub fn router(control: WorkerControl, settings: &Admin) -> Router {
-    let auth = Auth::new(&settings.token);
+pub fn router(control: WorkerControl, settings: &Admin, keys: &Authenticator) -> Router {
+    let auth = Auth::new(&settings.token, keys);
     let consumer = Router::new()
         .route("/", delete(routes::remove))
         .route("/pause", post(routes::pause))

@@ -9,6 +9,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Service};
+use crate::auth::{Authenticator, Startup};
 use crate::config::Settings;
 use crate::ops::{self, Condition, OpsRoutes, Readiness};
 use crate::{shutdown, telemetry};
@@ -17,7 +18,7 @@ use crate::{shutdown, telemetry};
 const END_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs the service; whether it ended without an error. An error is one line in the log.
-pub(super) fn run<F, Fut>(service: &Service, settings: Settings, run: F) -> bool
+pub(super) fn run<F, Fut>(service: &Service, settings: Settings, startup: Startup, run: F) -> bool
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -32,7 +33,7 @@ where
         .build()
         .context("cannot start the async runtime")
         .and_then(|runtime| {
-            let result = runtime.block_on(supervise(service, settings, run));
+            let result = runtime.block_on(supervise(service, settings, startup, run));
             runtime.shutdown_timeout(END_GRACE);
             result
         });
@@ -43,7 +44,12 @@ where
     result.is_ok()
 }
 
-async fn supervise<F, Fut>(service: &Service, settings: Settings, run: F) -> anyhow::Result<()>
+async fn supervise<F, Fut>(
+    service: &Service,
+    settings: Settings,
+    startup: Startup,
+    run: F,
+) -> anyhow::Result<()>
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -52,12 +58,14 @@ where
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry, service.name, service.version)
         .context("cannot register the process metrics")?;
+    let auth = Authenticator::new(&startup, &registry).context("cannot register the metrics of API keys")?;
     let readiness = Readiness::new([Condition::Redis]);
     let routes = OpsRoutes::default();
 
     let listener = ops::bind((service.ops_listen)(&settings), service.ops_listen_key).await?;
     let ops_addr = listener.local_addr().context("the ops port has no address")?;
     tracing::info!(version = service.version, revision = telemetry::REVISION, %ops_addr, "starting");
+    tracing::debug!(keys_required = auth.is_required(), "API keys");
     let ops_router = ops::router(service.name, registry.clone(), readiness.clone(), routes.clone());
     // The ops port outlives the drain, so that `/readyz` can say "draining" throughout.
     let ended = CancellationToken::new();
@@ -70,11 +78,14 @@ where
         }
     });
 
+    tokio::spawn(startup.watch(auth.clone(), shutdown.clone()));
+
     let context = Context {
         settings: Arc::new(settings),
         registry,
         readiness: readiness.clone(),
         ops: routes,
+        auth,
         shutdown,
     };
     // A task of its own, so that a panic is an error like any other.

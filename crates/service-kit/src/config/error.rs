@@ -46,6 +46,11 @@ impl ConfigErrors {
         if errors.is_empty() { Ok(value) } else { Err(Self(errors)) }
     }
 
+    /// At least one.
+    pub(super) fn of(errors: Vec<ConfigError>) -> Self {
+        Self(errors)
+    }
+
     /// The mistakes, in the order in which the layers were read; at least one.
     pub fn as_slice(&self) -> &[ConfigError] {
         &self.0
