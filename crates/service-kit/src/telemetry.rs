@@ -113,7 +113,8 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.format.format_event(context, Writer::new(&mut line), event)?;
-        writeln!(writer, "{} service={}", one_line(line.trim_end_matches('\n')), self.service)
+        let is_coloured = writer.has_ansi_escapes();
+        writeln!(writer, "{} service={}", one_line(line.trim_end_matches('\n'), is_coloured), self.service)
     }
 }
 
@@ -203,6 +204,7 @@ mod tests {
         let writer = human.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
+            .with_ansi(false)
             .event_format(Named { service: "reaper", format: Format::default().with_ansi(false) })
             .finish();
         let log = || {

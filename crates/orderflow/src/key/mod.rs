@@ -32,6 +32,7 @@ const KEY_CHARS_MAX: usize = 512;
 
 /// Arguments of `orderflow key`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use service_kit::{
     Settings,
     auth::Startup,
-    config::{ConfigArgs, RedisUrl, Secret},
+    config::{ConfigArgs, ConfigErrors, RedisUrl, Secret},
     ops::dialable,
 };
 
@@ -149,19 +149,13 @@ impl Plan {
     }
 }
 
-/// Whether each service would start as open, or as closed, as it would be. The error holds every mistake once.
-fn check_access(configuration: &Configuration) -> anyhow::Result<()> {
-    let mut lines: Vec<String> = Vec::new();
-    for service in SERVICES {
+/// Whether each service would start, by its listeners and keys. The error holds every mistake once.
+fn check_access(configuration: &Configuration) -> Result<(), ConfigErrors> {
+    ConfigErrors::join(SERVICES.into_iter().filter_map(|service| {
         let listen = |listen: Listen| (listen.key, (listen.addr)(&configuration.settings));
         let listeners: Vec<_> = service.api.into_iter().chain([service.ops]).map(listen).collect();
-        if let Err(errors) = Startup::load(configuration.resolved(), &listeners) {
-            let more = errors.as_slice().iter().map(ToString::to_string);
-            lines.extend(more.filter(|line| !lines.contains(line)).collect::<Vec<_>>());
-        }
-    }
-    anyhow::ensure!(lines.is_empty(), "{}", lines.join("\n"));
-    Ok(())
+        Startup::load(configuration.resolved(), &listeners).err()
+    }))
 }
 
 fn neighbours(configuration: &Configuration) -> Vec<String> {
