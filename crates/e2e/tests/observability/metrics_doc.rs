@@ -19,7 +19,7 @@ show; `make test` fails if it is not up to date.
 
 Labels come from closed sets, and every series of such a set is there from the start, at 0. `stream`, `group` and
 `consumer` are what there is in Redis: these series come from the active reaper alone and end with what they tell of.
-Times are in seconds. Alert rules: `deploy/prometheus/rules`; what to do about them: [RUNBOOK.md](RUNBOOK.md).
+`key` is the name of a configured API key. Times are in seconds. Alert rules: `deploy/prometheus/rules`; what to do about them: [RUNBOOK.md](RUNBOOK.md).
 ";
 
 fn title(name: &str) -> &'static str {

@@ -64,8 +64,13 @@ where
 
     let listener = ops::bind((service.ops_listen)(&settings), service.ops_listen_key).await?;
     let ops_addr = listener.local_addr().context("the ops port has no address")?;
-    tracing::info!(version = service.version, revision = telemetry::REVISION, %ops_addr, "starting");
-    tracing::debug!(keys_required = auth.is_required(), "API keys");
+    tracing::info!(
+        version = service.version,
+        revision = telemetry::REVISION,
+        %ops_addr,
+        keys_required = auth.is_required(),
+        "starting"
+    );
     let ops_router = ops::router(service.name, registry.clone(), readiness.clone(), routes.clone());
     // The ops port outlives the drain, so that `/readyz` can say "draining" throughout.
     let ended = CancellationToken::new();
