@@ -17,9 +17,11 @@ pub(crate) fn redis(error: &Error) -> Problem {
     match error.kind() {
         ErrorKind::NoGroup => Problem::new(StatusCode::NOT_FOUND, "/problems/unknown-group", "No such group")
             .detail("the stream, or its group, is not there"),
-        ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Loading | ErrorKind::MaxClients => {
-            unavailable("/problems/redis-unavailable", "Redis is unavailable")
-        }
+        ErrorKind::Connection
+        | ErrorKind::Timeout
+        | ErrorKind::Loading
+        | ErrorKind::MaxClients
+        | ErrorKind::Tls => unavailable("/problems/redis-unavailable", "Redis is unavailable"),
         _ => unavailable("/problems/redis-refused", "Redis refused the operation"),
     }
 }

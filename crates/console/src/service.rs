@@ -4,9 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use service_kit::{Context, Redis, admin_client::AdminClient, ops};
+use service_kit::{
+    Context, Redis,
+    admin_client::AdminClient,
+    http::{Listener, Port},
+};
 use stream_core::EventStream;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{
     access::Access,
@@ -21,7 +25,7 @@ use crate::{
 
 /// A console that listens and has not begun to serve.
 pub(crate) struct Console {
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     drain_timeout: Duration,
 }
@@ -31,7 +35,7 @@ impl Console {
     pub(crate) async fn bind(context: &Context, redis: &Redis) -> anyhow::Result<Self> {
         let settings = &context.settings;
         let console = &settings.console;
-        let listener = ops::bind(console.listen, "console.listen").await?;
+        let listener = context.listeners.bind(Port::public(console.listen, "console.listen")).await?;
         let addr = listener.local_addr().context("the public port has no address")?;
         tracing::info!(
             %addr, stream = %redis.stream.key(), login = !console.token.is_empty() || context.auth.is_required(), read_only = console.read_only,
@@ -43,7 +47,7 @@ impl Console {
 
     /// Serves until shutdown, then finishes the requests in flight; whoever listens is told the end by its connection's.
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
-        ops::serve(self.listener, self.router, context.shutdown.clone(), self.drain_timeout).await;
+        self.listener.serve(self.router, context.shutdown.clone(), self.drain_timeout).await;
         Ok(())
     }
 }
@@ -55,7 +59,7 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
     let metrics = Metrics::register(&context.registry, http::route_names())?;
     let workers_token =
         if settings.admin.token.is_empty() { &console.api_key } else { &settings.admin.token };
-    let client = AdminClient::new(workers_token).context("cannot set up HTTP")?;
+    let client = AdminClient::new(workers_token, &settings.tls)?;
     let workers = Arc::new(Workers::new(redis.stream.clone(), client));
     // A connection of its own, so that a look delays no lever.
     let looked_at = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
@@ -80,6 +84,7 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
             "/problems/producer-unreachable",
             console.request_deadline,
             &console.api_key,
+            &settings.tls,
         )
         .context("console.producer_url")?,
         analytics: Upstream::new(
@@ -88,6 +93,7 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
             "/problems/analytics-unreachable",
             console.request_deadline,
             &console.api_key,
+            &settings.tls,
         )
         .context("console.analytics_url")?,
         resetting: Arc::default(),

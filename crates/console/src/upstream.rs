@@ -9,7 +9,12 @@ use axum::{
 };
 use reqwest::{Client, Method, Url, redirect};
 use serde_json::Value;
-use service_kit::{Problem, admin_client::is_loopback, config::Secret};
+use service_kit::{
+    Problem,
+    admin_client::is_loopback,
+    config::{Secret, Tls},
+    http_client,
+};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,10 +48,12 @@ impl Upstream {
         kind: &'static str,
         within: Duration,
         api_key: &Secret,
+        tls: &Tls,
     ) -> anyhow::Result<Self> {
         // The key goes where the configuration says, and nowhere else.
         let never = redirect::Policy::none();
-        let mut http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(within).redirect(never);
+        let mut http =
+            http_client::builder(tls)?.connect_timeout(CONNECT_TIMEOUT).timeout(within).redirect(never);
         let base = Url::parse(url)?;
         if is_loopback(&base) {
             // http_proxy in the environment is seldom meant for this machine.
@@ -109,13 +116,8 @@ impl Upstream {
         ))
     }
 
-    /// The last cause is what the system said; the ones before it repeat the URL.
     fn failed(&self, error: &reqwest::Error) -> Problem {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        self.unreachable(&cause.to_string())
+        self.unreachable(&http_client::cause(error))
     }
 
     fn unreachable(&self, reason: &str) -> Problem {

@@ -35,6 +35,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    service_kit::tls::install_provider();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(help_or_error) => return exit::usage(&help_or_error),

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use order_events::EventTypes;
-use service_kit::{Context, Redis, config::Retention, ops};
+use service_kit::{
+    Context, Redis,
+    config::Retention,
+    http::{Listener, Port},
+};
 use stream_core::EventStream;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     admission::{Admission, watch},
@@ -18,7 +22,7 @@ use crate::{
 
 /// A producer-api that listens and has not begun to serve.
 pub(crate) struct ProducerApi {
-    listener: TcpListener,
+    listener: Listener,
     app: App,
     writers: Writers,
     admission: Admission,
@@ -34,7 +38,8 @@ impl ProducerApi {
         let types =
             EventTypes::new(settings.stream.event_types.iter().cloned()).context("stream.event_types")?;
         let metrics = Metrics::register(&context.registry, &types)?;
-        let listener = ops::bind(settings.producer.listen, "producer.listen").await?;
+        let port = Port::public(settings.producer.listen, "producer.listen");
+        let listener = context.listeners.bind(port).await?;
         let addr = listener.local_addr().context("the public port has no address")?;
         tracing::info!(%addr, stream = %redis.stream.key(), "listening");
 
@@ -60,7 +65,8 @@ impl ProducerApi {
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
         let Self { listener, app, mut writers, admission, stream, retention, drain_timeout } = self;
         let shutdown = context.shutdown.clone();
-        let serving = ops::serve(listener, http::router(app, &context.auth), shutdown.clone(), drain_timeout);
+        let router = http::router(app, &context.auth);
+        let serving = listener.serve(router, shutdown.clone(), drain_timeout);
         let stopping = async {
             shutdown.cancelled().await;
             Instant::now()

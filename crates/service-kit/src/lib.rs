@@ -1,5 +1,5 @@
-//! What every Orderflow process needs: layered [`config`], [`telemetry`], an [`ops`] HTTP server,
-//! signals and [`shutdown`], RFC 9457 [`problem`]s, and a [`cli`] entry point that joins them, so
+//! What every Orderflow process needs: layered [`config`], [`telemetry`], an [`ops`] HTTP port, the loop that
+//! serves every [`http`] port, signals and [`shutdown`], RFC 9457 [`problem`]s, and a [`cli`] entry point that joins them, so
 //! that a service's `main.rs` reads like a table of contents:
 //!
 //! ```no_run
@@ -33,14 +33,17 @@ pub mod auth;
 mod capabilities;
 pub mod cli;
 pub mod config;
+pub mod http;
+#[cfg(feature = "admin-client")]
+pub mod http_client;
 mod log_line;
 pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod redis;
-pub mod request_limits;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod worker;
 

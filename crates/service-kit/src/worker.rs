@@ -18,7 +18,7 @@ pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
     let host = host_name();
     WorkerSettings {
         consumers: consumer_names(settings, &host),
-        advertise: advertised(&worker.advertise, ops_listen, &host),
+        advertise: advertised(&worker.advertise, ops_listen, &host, settings.tls.ops_scheme()),
         host,
         read_count: worker.read_count,
         block: worker.block,
@@ -80,15 +80,16 @@ async fn watch_health(health: WorkerHealth, readiness: Readiness, shutdown: Canc
 }
 
 /// The ops port as others can reach it: as configured, else as it is bound; where that is every interface, by the
-/// host's name, which is what other containers know it by.
-fn advertised(configured: &str, ops_listen: SocketAddr, host: &str) -> String {
-    if !configured.is_empty() {
+/// host's name, which is what other containers know it by. One that speaks TLS says so.
+fn advertised(configured: &str, ops_listen: SocketAddr, host: &str, scheme: &str) -> String {
+    let address = if !configured.is_empty() {
         configured.to_owned()
     } else if ops_listen.ip().is_unspecified() {
         format!("{host}:{}", ops_listen.port())
     } else {
         ops_listen.to_string()
-    }
+    };
+    if scheme == "https" && !address.contains("://") { format!("https://{address}") } else { address }
 }
 
 /// Configured names, else `<host>-<n>`: stable across restarts of a replica, distinct between replicas.
@@ -116,8 +117,11 @@ mod tests {
     #[test]
     fn what_is_advertised_can_be_reached() {
         let everywhere = "0.0.0.0:9102".parse().unwrap();
-        assert_eq!(advertised("", everywhere, "worker-7"), "worker-7:9102");
-        assert_eq!(advertised("", "127.0.0.1:9102".parse().unwrap(), "worker-7"), "127.0.0.1:9102");
-        assert_eq!(advertised("lb:80", everywhere, "worker-7"), "lb:80");
+        assert_eq!(advertised("", everywhere, "worker-7", "http"), "worker-7:9102");
+        assert_eq!(advertised("", "127.0.0.1:9102".parse().unwrap(), "worker-7", "http"), "127.0.0.1:9102");
+        assert_eq!(advertised("lb:80", everywhere, "worker-7", "http"), "lb:80");
+        assert_eq!(advertised("", everywhere, "worker-7", "https"), "https://worker-7:9102");
+        assert_eq!(advertised("lb:80", everywhere, "worker-7", "https"), "https://lb:80");
+        assert_eq!(advertised("http://lb:80", everywhere, "worker-7", "https"), "http://lb:80");
     }
 }

@@ -7,7 +7,12 @@ use std::time::Duration;
 use prometheus::Registry;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use service_kit::{Settings, admin, auth::Authenticator, config::Secret, ops};
+use service_kit::{
+    Settings, admin,
+    auth::Authenticator,
+    config::Secret,
+    http::{Listeners, Port},
+};
 use stream_core::{
     ConnectSettings, Connector, Delivery, EventStream, Handler, Outcome, StartAt, StreamKey, Worker,
     WorkerSettings,
@@ -60,9 +65,10 @@ impl Bench {
         let stop = CancellationToken::new();
         tokio::spawn(worker.run_handler(Acking, stop.clone()));
         ready.wait_for(|ready| ready.is_ready()).await.unwrap();
-        let listener = ops::bind("127.0.0.1:0".parse().unwrap(), "x").await.unwrap();
+        let port = Port::ops("127.0.0.1:0".parse().unwrap(), "x");
+        let listener = Listeners::default().bind(port).await.unwrap();
         let base = format!("http://{}/admin", listener.local_addr().unwrap());
-        tokio::spawn(ops::serve(listener, router, stop.clone(), Duration::ZERO));
+        tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Self { _server: server, stream, base, stop }
     }
 

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod admission;
 mod backoff;
 mod capabilities;
 mod commit;
@@ -19,10 +18,11 @@ mod reply;
 mod scripts;
 mod server;
 mod stream;
+mod tls_fault;
 mod worker;
 
 pub use capabilities::{Availability, Capabilities, Capability};
-pub use connection::{BlockingConnection, ConnectSettings, Connection, Connector, ConnectorError};
+pub use connection::{BlockingConnection, ConnectSettings, Connection, Connector, ConnectorError, TlsFiles};
 pub use counters::ConsumerCounters;
 pub use effects::Effects;
 pub use entry::{Entry, Fields};
@@ -43,6 +43,7 @@ pub use stream::{
     Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt, StreamInfo, SweepPage, Tail,
     UnreadableDeadLetter, Whereabouts,
 };
+pub use tls_fault::TlsFault;
 pub use worker::{
     ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ConsumersReady, ControlError, Delivery,
     DrainReport, HandedOver, Handler, Outcome, Projection, RecentDelivery, RecentOutcome, Rejection, Removed,

@@ -12,14 +12,13 @@ use axum::{
     Json, Router,
     extract::{Path, State, rejection::PathRejection},
     http::{StatusCode, Uri},
-    middleware,
     routing::get,
 };
 use serde_json::{Value, json};
 use service_kit::{
     Problem,
     auth::{Authenticator, read_only},
-    problem, request_limits,
+    problem,
 };
 use stream_core::{Error, ErrorKind};
 
@@ -56,7 +55,7 @@ pub(crate) fn router(source: Source, deadline: Duration, auth: &Authenticator) -
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(Api { source, deadline, logged: Arc::default() });
-    auth.protect(routes, read_only).layer(middleware::from_fn(request_limits::check))
+    auth.protect(routes, read_only)
 }
 
 type Answer = Result<Json<Value>, Problem>;

@@ -13,10 +13,7 @@ mod tail;
 mod tests;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
-use service_kit::{
-    problem::{method_not_allowed, not_found},
-    request_limits,
-};
+use service_kit::problem::{method_not_allowed, not_found};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -121,7 +118,6 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(bounded)
         .layer(checked)
-        .layer(middleware::from_fn(request_limits::check))
         .layer(middleware::from_fn(form::translate))
         .layer(middleware::from_fn_with_state(app.clone(), guard::count))
         .layer(middleware::from_fn(guard::protect))

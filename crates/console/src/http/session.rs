@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::{
     Problem,
     auth::{Refusal, Scope, address},
+    http::OverTls,
 };
 use utoipa::ToSchema;
 
@@ -72,7 +73,8 @@ pub(super) async fn login(
     match app.access.log_in(&token, from) {
         Login::Session(id) => {
             // Whoever terminates TLS before this console says so; a header that lies only makes the cookie stricter.
-            let is_https = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+            let is_https = extensions.get::<OverTls>().is_some()
+                || headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
             let secure = if is_https { "; Secure" } else { "" };
             // Without an age: it is the session that ends, `session_ttl` after it was used last.
             let cookie = format!("{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/{secure}");

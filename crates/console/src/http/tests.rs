@@ -11,7 +11,8 @@ use axum::{
 use futures_util::future::join_all;
 use prometheus::Registry;
 use service_kit::{
-    Context, Readiness, Redis, Settings, auth::Authenticator, config::RedisUrl, ops::OpsRoutes,
+    Context, Readiness, Redis, Settings, auth::Authenticator, config::RedisUrl, http::Listeners,
+    ops::OpsRoutes,
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ fn app() -> App {
         auth: Authenticator::open(&registry).unwrap(),
         registry,
         readiness: Readiness::new([]),
+        listeners: Listeners::default(),
         ops: OpsRoutes::default(),
         shutdown: CancellationToken::new(),
     };

@@ -32,11 +32,12 @@ fn title(name: &str) -> &'static str {
         "redis" => "Redis",
         "console" => "Console",
         "auth" => "API keys",
+        "http" | "tls" => "Ports",
         _ => "Processes",
     }
 }
 
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "Producing",
     "Workers",
     "Notifications",
@@ -45,6 +46,7 @@ const SECTIONS: [&str; 9] = [
     "Console",
     "API keys",
     "Redis",
+    "Ports",
     "Processes",
 ];
 

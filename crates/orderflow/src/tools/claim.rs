@@ -65,8 +65,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(from) = args.from {
         body.insert("from".to_owned(), from.into());
     }
-    let token = &args.api_key.for_workers(&configuration.settings);
-    let report = admin_client::pull(&consumer, token, "claim", &Value::Object(body)).await?;
+    let settings = &configuration.settings;
+    let token = &args.api_key.for_workers(settings);
+    let report = admin_client::pull(&consumer, token, &settings.tls, "claim", &Value::Object(body)).await?;
     if args.json {
         result(report)?;
     } else {

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Err(live::not_alive(&access, &args.group, &args.to).await);
         }
         let token = args.api_key.for_workers(settings);
-        admin_client::pull(&from, &token, "handover", &json!({ "to": args.to })).await?
+        admin_client::pull(&from, &token, &settings.tls, "handover", &json!({ "to": args.to })).await?
     } else {
         from_dead(&access, settings, &args).await?
     };

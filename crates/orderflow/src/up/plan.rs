@@ -7,7 +7,7 @@ use service_kit::{
     Settings,
     auth::Startup,
     config::{ConfigArgs, ConfigErrors, RedisUrl, Secret},
-    ops::dialable,
+    http::dialable,
 };
 
 use super::{
@@ -165,7 +165,8 @@ fn neighbours(configuration: &Configuration) -> Vec<String> {
         ("console.analytics_url", settings.analytics.listen),
     ];
     let unsaid = urls.into_iter().filter(|(key, _)| configuration.is_default(key));
-    unsaid.map(|(key, listen)| format!("{key}=http://{}", dialable(listen))).collect()
+    let scheme = settings.tls.public_scheme();
+    unsaid.map(|(key, listen)| format!("{key}={scheme}://{}", dialable(listen))).collect()
 }
 
 fn presets(args: &Args) -> Vec<String> {

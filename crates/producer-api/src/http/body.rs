@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
-use service_kit::Problem;
+use service_kit::{Problem, http::is_body_timeout};
 use tokio::time::{Instant, timeout_at};
 
 use super::problems;
@@ -22,6 +22,7 @@ pub(super) async fn read_json(request: Request, limit: usize, deadline: Instant)
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             Err(problems::body_too_large(limit))
         }
+        Ok(Err(rejection)) if is_body_timeout(&rejection) => Err(problems::body_timeout()),
         Ok(Err(rejection)) => Err(problems::body_unreadable(&rejection.body_text())),
         Err(_) => Err(problems::body_timeout()),
     }

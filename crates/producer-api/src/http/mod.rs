@@ -19,7 +19,6 @@ use axum::{
 use service_kit::{
     auth::{Authenticator, read_or_produce},
     problem::{method_not_allowed, not_found},
-    request_limits,
 };
 
 use crate::app::App;
@@ -33,7 +32,6 @@ pub(crate) fn router(app: App, auth: &Authenticator) -> Router {
         .method_not_allowed_fallback(method_not_allowed);
     auth.protect(routes, read_or_produce)
         .layer(DefaultBodyLimit::max(app.body_limit_bytes()))
-        .layer(middleware::from_fn(request_limits::check))
         .layer(middleware::from_fn_with_state(app.clone(), timing::time))
         .with_state(app)
 }

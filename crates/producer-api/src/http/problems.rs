@@ -177,6 +177,12 @@ fn redis(kind: ErrorKind) -> Problem {
             unavailable(away, away_title, SOON, "there is no connection to Redis, or it broke")
         }
         ErrorKind::Timeout => unavailable(away, away_title, SOON, "Redis did not answer in time"),
+        ErrorKind::Tls => unavailable(
+            away,
+            away_title,
+            LATER,
+            "no TLS connection to Redis can be made; the service's log has the reason",
+        ),
         ErrorKind::Loading => unavailable(away, away_title, SOON, "Redis is starting or failing over"),
         ErrorKind::MaxClients => {
             unavailable(away, away_title, SOON, "Redis has no room for another connection")

@@ -12,9 +12,11 @@ use crate::{app::App, clock::unix_ms, metrics::Metrics};
 
 /// Validates everything, then writes everything, and says of each event what became of it.
 pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let deadline = app.deadline();
     let caller = Caller::of(request.extensions());
-    let body = read_json(request, app.body_limit_bytes(), deadline).await?;
+    let body = read_json(request, app.body_limit_bytes(), app.deadline()).await?;
+    // From here on, so that a body that was slow to arrive leaves Redis its time: an answer that came too late would say
+    // `unknown` of events that a moment more would have stored.
+    let deadline = app.deadline();
     let context = ParseContext { types: app.types(), now_ms: unix_ms() };
     let parsed = parse_body(&body, &context).map_err(|error| {
         count_rejected(app.metrics(), &error);

@@ -286,20 +286,6 @@ async fn with_a_word_everybody_is_let_in_and_a_key_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_a_problem_with_a_name() {
-    let api = Api::start().await;
-    let long = "a".repeat(9_000);
-    api.get(&format!("/v1/events?start={long}")).await.is_problem(414, "/problems/uri-too-long");
-    send(request(&api, Method::GET, "/v1/events").header("x-long", &long))
-        .await
-        .is(431, "/problems/header-too-large");
-    let many = (0..70).fold(request(&api, Method::GET, "/v1/events"), |request, index| {
-        request.header(format!("x-{index}"), "v")
-    });
-    send(many).await.is(431, "/problems/header-too-large");
-}
-
-#[tokio::test]
 async fn nothing_that_is_sent_can_forge_a_line_of_the_log() {
     // Every line must be JSON: the reader of the log would panic otherwise, and the output be cut short.
     let keys = Keys::new(&[entry("shop", "\"produce\"", "")]);

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticator, Startup};
 use crate::config::{ConfigArgs, ConfigErrors, Resolved, Settings};
+use crate::http::Listeners;
 use crate::ops::{OpsRoutes, Readiness};
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits).
@@ -74,6 +75,8 @@ pub struct Context {
     pub registry: Registry,
     /// What `/readyz` answers. Registered at start: [`Condition::Redis`](crate::Condition::Redis).
     pub readiness: Readiness,
+    /// Binds further ports, with the bounds of the settings.
+    pub listeners: Listeners,
     /// Lets the service add routes to its ops port.
     pub ops: OpsRoutes,
     /// Tells who a request comes from, and puts routers behind API keys.
@@ -92,6 +95,7 @@ where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    crate::tls::install_provider();
     match parse(service, std::env::args_os()) {
         Ok(args) => start(service, &args, run),
         Err(error) => {
@@ -116,7 +120,7 @@ where
         return exit_code(io::stdout().write_all(resolved.to_toml().as_bytes()).is_ok());
     }
     if args.health_check {
-        return match health::check((service.ops_listen)(resolved.settings())) {
+        return match health::check((service.ops_listen)(resolved.settings()), &resolved.settings().tls) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 _ = writeln!(io::stderr(), "{}: {error}", service.name);

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, Service};
 use crate::auth::{Authenticator, Startup};
 use crate::config::Settings;
+use crate::http::{Listeners, Port};
 use crate::ops::{self, Condition, OpsRoutes, Readiness};
 use crate::{shutdown, telemetry};
 
@@ -62,7 +63,11 @@ where
     let readiness = Readiness::new([Condition::Redis]);
     let routes = OpsRoutes::default();
 
-    let listener = ops::bind((service.ops_listen)(&settings), service.ops_listen_key).await?;
+    let settings = Arc::new(settings);
+    let listeners = Listeners::register(Arc::clone(&settings), &registry)
+        .context("cannot register the metrics of the ports")?;
+    let port = Port::ops((service.ops_listen)(&settings), service.ops_listen_key);
+    let listener = listeners.bind(port).await?;
     let ops_addr = listener.local_addr().context("the ops port has no address")?;
     tracing::info!(
         version = service.version,
@@ -74,7 +79,7 @@ where
     let ops_router = ops::router(service.name, registry.clone(), readiness.clone(), routes.clone());
     // The ops port outlives the drain, so that `/readyz` can say "draining" throughout.
     let ended = CancellationToken::new();
-    let ops_server = tokio::spawn(ops::serve(listener, ops_router, ended.clone(), END_GRACE));
+    let ops_server = tokio::spawn(listener.serve(ops_router, ended.clone(), END_GRACE));
     tokio::spawn({
         let (shutdown, readiness) = (shutdown.clone(), readiness.clone());
         async move {
@@ -85,14 +90,8 @@ where
 
     tokio::spawn(startup.watch(auth.clone(), shutdown.clone()));
 
-    let context = Context {
-        settings: Arc::new(settings),
-        registry,
-        readiness: readiness.clone(),
-        ops: routes,
-        auth,
-        shutdown,
-    };
+    let context =
+        Context { settings, registry, readiness: readiness.clone(), listeners, ops: routes, auth, shutdown };
     // A task of its own, so that a panic is an error like any other.
     let result = match tokio::spawn(run(context)).await {
         Ok(result) => result,

@@ -23,6 +23,14 @@ const RETRY_FACTOR: (f64, f64) = (1.0, 10.0);
 const RETRY_JITTER: (f64, f64) = (0.0, 1.0);
 /// An entry that waits is held in memory and renewed; beyond this it is a matter for dead letters.
 const RETRY_CAP_MAX: Duration = Duration::from_hours(1);
+/// What a busy machine may need to read what has arrived.
+const HTTP_DURATION_MIN: Duration = Duration::from_millis(10);
+const RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
+const CONNECTIONS: (usize, usize) = (1, 100_000);
+const HEADER_BYTES: (usize, usize) = (1 << 10, 1 << 20);
+/// hyper's own bound is 65534.
+const URI_BYTES: (usize, usize) = (128, 65_000);
+const HTTP2_STREAMS: (usize, usize) = (1, 10_000);
 /// Redis counts in whole milliseconds, and a BLOCK of 0 would wait for ever.
 const REDIS_DURATION_MIN: Duration = Duration::from_millis(1);
 
@@ -54,11 +62,12 @@ impl<'a> Checker<'a> {
         self.counts(settings);
         self.durations(settings);
         self.relations(settings);
+        self.tls(settings);
     }
 
     fn texts(&mut self, settings: &Settings) {
         match url::Url::parse(settings.redis.url.expose()) {
-            Ok(url) if REDIS_SCHEMES.contains(&url.scheme()) => {}
+            Ok(url) if REDIS_SCHEMES.contains(&url.scheme()) => self.redis(&url, &settings.redis),
             Ok(_) => self.fail("redis.url", "has a scheme that is not Redis's", REDIS_SCHEMES.join(", ")),
             Err(error) => self.fail(
                 "redis.url",
@@ -89,11 +98,12 @@ impl<'a> Checker<'a> {
             ("console.producer_url", &settings.console.producer_url),
             ("console.analytics_url", &settings.console.analytics_url),
         ] {
-            if !url::Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.has_host()) {
+            let schemes = ["http", "https"];
+            if !url::Url::parse(url).is_ok_and(|url| schemes.contains(&url.scheme()) && url.has_host()) {
                 self.fail(
                     key,
                     format!("{url:?} cannot be used"),
-                    "http://host[:port] (TLS is not supported)",
+                    "http://host[:port] or https://host[:port]",
                 );
             }
         }
@@ -103,6 +113,68 @@ impl<'a> Checker<'a> {
                 error.to_string(),
                 "a level or directives such as info,stream_core=debug",
             );
+        }
+    }
+
+    /// What goes beside the URL must go with it.
+    fn redis(&mut self, url: &url::Url, redis: &super::Redis) {
+        if url.fragment().is_some() {
+            self.fail(
+                "redis.url",
+                "has a fragment (#…); a certificate is always verified",
+                "a URL without one; redis.tls_ca names a private authority",
+            );
+        }
+        for (key, is_set, is_in_url) in [
+            ("redis.username", !redis.username.as_str().is_empty(), !url.username().is_empty()),
+            ("redis.password", !redis.password.is_empty(), url.password().is_some()),
+        ] {
+            if is_set && is_in_url {
+                self.fail_pair(key, "redis.url", "is set, and redis.url holds one as well", "one of the two");
+            }
+        }
+        let is_tls = ["rediss", "valkeys"].contains(&url.scheme());
+        for (key, path) in [
+            ("redis.tls_ca", &redis.tls_ca),
+            ("redis.tls_cert", &redis.tls_cert),
+            ("redis.tls_key", &redis.tls_key),
+        ] {
+            if !path.as_os_str().is_empty() && !is_tls {
+                self.fail_pair(
+                    key,
+                    "redis.url",
+                    format!("is set, and redis.url ({}://) does not ask for TLS", url.scheme()),
+                    "with a URL of scheme rediss or valkeys",
+                );
+            }
+        }
+    }
+
+    /// Half a pair would leave a port in the clear that was meant to be under TLS.
+    fn tls(&mut self, settings: &Settings) {
+        let tls = &settings.tls;
+        let is_set = |path: &std::path::Path| !path.as_os_str().is_empty();
+        for (key, is_set, other, other_is_set) in [
+            ("tls.cert", is_set(&tls.cert), "tls.key", is_set(&tls.key)),
+            ("tls.client_cert", is_set(&tls.client_cert), "tls.client_key", is_set(&tls.client_key)),
+            (
+                "redis.tls_cert",
+                is_set(&settings.redis.tls_cert),
+                "redis.tls_key",
+                is_set(&settings.redis.tls_key),
+            ),
+        ] {
+            let (missing, given) = match (is_set, other_is_set) {
+                (true, false) => (other, key),
+                (false, true) => (key, other),
+                _ => continue,
+            };
+            self.fail_pair(missing, given, format!("is empty, and {given} is set"), "both, or neither");
+        }
+        for (key, is_wanted) in [("tls.client_ca", is_set(&tls.client_ca)), ("tls.ops", tls.ops)] {
+            if is_wanted && !is_set(&tls.cert) {
+                self.fail_pair(key, "tls.cert", "is set without tls.cert", "with tls.cert and tls.key");
+            }
         }
     }
 
@@ -190,6 +262,17 @@ impl<'a> Checker<'a> {
                 self.fail(key, format!("is {count}"), format!("at most {max}"));
             }
         }
+        let http = &settings.http;
+        for (key, count, (min, max)) in [
+            ("http.max_connections", http.max_connections, CONNECTIONS),
+            ("http.max_header_bytes", http.max_header_bytes, HEADER_BYTES),
+            ("http.max_uri_bytes", http.max_uri_bytes, URI_BYTES),
+            ("http.http2_max_streams", http.http2_max_streams, HTTP2_STREAMS),
+        ] {
+            if !(min..=max).contains(&count) {
+                self.fail(key, format!("is {count}"), format!("from {min} to {max}"));
+            }
+        }
         for (key, number, (min, max)) in [
             ("worker.retry_factor", worker.retry_factor, RETRY_FACTOR),
             ("worker.retry_jitter", worker.retry_jitter, RETRY_JITTER),
@@ -215,13 +298,20 @@ impl<'a> Checker<'a> {
     }
 
     fn durations(&mut self, settings: &Settings) {
-        let Settings { redis, producer, worker, analytics, reaper, console, retention, shutdown, .. } =
-            settings;
+        let Settings {
+            redis, http, producer, worker, analytics, reaper, console, retention, shutdown, ..
+        } = settings;
         let above_zero = Duration::from_nanos(1);
         for (key, duration, min) in [
             ("redis.connect_timeout", redis.connect_timeout, above_zero),
             ("redis.response_timeout", redis.response_timeout, above_zero),
             ("redis.blocking_margin", redis.blocking_margin, BLOCKING_MARGIN_MIN),
+            ("http.header_timeout", http.header_timeout, HTTP_DURATION_MIN),
+            ("http.idle_timeout", http.idle_timeout, HTTP_DURATION_MIN),
+            ("http.body_timeout", http.body_timeout, HTTP_DURATION_MIN),
+            ("http.write_timeout", http.write_timeout, HTTP_DURATION_MIN),
+            ("tls.handshake_timeout", settings.tls.handshake_timeout, HTTP_DURATION_MIN),
+            ("tls.reload_interval", settings.tls.reload_interval, RELOAD_INTERVAL_MIN),
             ("producer.request_deadline", producer.request_deadline, above_zero),
             ("worker.block", worker.block, REDIS_DURATION_MIN),
             ("worker.handler_timeout", worker.handler_timeout, above_zero),
@@ -322,7 +412,13 @@ impl<'a> Checker<'a> {
         self.fail_pair(key, limit_key, problem, allowed);
     }
 
-    fn fail_pair(&mut self, key: &'static str, other: &'static str, problem: String, allowed: String) {
+    fn fail_pair(
+        &mut self,
+        key: &'static str,
+        other: &'static str,
+        problem: impl Into<String>,
+        allowed: impl Into<String>,
+    ) {
         if !self.failed.contains(other) {
             self.fail(key, problem, allowed);
         }

@@ -29,10 +29,10 @@ pub use error::{ConfigError, ConfigErrors};
 pub use resolve::Resolved;
 pub(crate) use schema::env_name;
 pub use sections::{
-    Admin, Analytics, Auth, Client, Console, DeadLetters, Log, Notifications, Producer, Reaper, Redis,
-    Retention, Settings, Shutdown, Stream, Worker,
+    Admin, Analytics, Auth, Client, Console, DeadLetters, Http, Log, Notifications, Producer, Reaper, Redis,
+    Retention, Settings, Shutdown, Stream, Tls, Worker,
 };
-pub use types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret};
+pub use types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
 
 /// The built-in defaults: a TOML file in which a comment explains every key.
 pub const DEFAULTS_TOML: &str = include_str!("defaults.toml");

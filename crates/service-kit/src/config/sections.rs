@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigArgs;
 use super::api_keys::ApiKeys;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
-use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret};
+use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
 use super::value::Setting;
 
 /// A key and its value as TOML.
@@ -59,6 +60,16 @@ sections! {
     redis: Redis {
         /// Where Redis is; the one value that differs in every deployment.
         url: RedisUrl,
+        /// Who we are, where the URL does not say it.
+        username: Username,
+        /// Proof of it, apart from the URL so that it can be rotated alone.
+        password: Secret,
+        /// Authorities that may have signed the server's certificate; empty means those of the system.
+        tls_ca: PathBuf,
+        /// Our certificate, for a server that asks for one.
+        tls_cert: PathBuf,
+        /// Its private key.
+        tls_key: PathBuf,
         /// Bounds a connection attempt, so that an unreachable host is noticed and retried.
         connect_timeout: Duration,
         /// Bounds an ordinary command, so that a half-open socket never hangs a caller.
@@ -67,6 +78,48 @@ sections! {
         blocking_margin: Duration,
         /// Lets a service start although the eviction policy could remove the stream.
         allow_eviction: bool,
+    }
+
+    /// What the ports of every service bear of their clients.
+    http: Http {
+        /// Bounds the open connections of a port; further clients wait in the system's queue.
+        max_connections: usize,
+        /// Bounds the time for a request's head, so that a client that drips it holds no connection.
+        header_timeout: Duration,
+        /// Bounds how long a connection is kept between requests.
+        idle_timeout: Duration,
+        /// Bounds the silence within a body, not its whole: an import may last for hours.
+        body_timeout: Duration,
+        /// Bounds how long a client may take nothing of what is sent to it.
+        write_timeout: Duration,
+        /// Bounds the headers of a request, in bytes; beyond it 431.
+        max_header_bytes: usize,
+        /// Bounds path and query of a request, in bytes; beyond it 414.
+        max_uri_bytes: usize,
+        /// Bounds the requests at the same time on one HTTP/2 connection.
+        http2_max_streams: usize,
+    }
+
+    /// TLS of this process's ports, and of its own HTTP clients.
+    tls: Tls {
+        /// Certificate of the ports and the chain to its authority; empty serves them in the clear.
+        cert: PathBuf,
+        /// The certificate's private key.
+        key: PathBuf,
+        /// Authorities whose certificates clients of the public port must show; empty asks for none.
+        client_ca: PathBuf,
+        /// Whether the ops port speaks TLS as well.
+        ops: bool,
+        /// Bounds a handshake, so that a client that is silent in it holds no connection.
+        handshake_timeout: Duration,
+        /// How often changed files are looked for; a handshake looks as well.
+        reload_interval: Duration,
+        /// Authorities that our own HTTP clients trust; empty means those of the system.
+        ca: PathBuf,
+        /// Certificate that our own HTTP clients show where they are asked for one.
+        client_cert: PathBuf,
+        /// Its private key.
+        client_key: PathBuf,
     }
 
     /// The stream that carries the events.

@@ -64,24 +64,69 @@ impl fmt::Display for RedisUrl {
     }
 }
 
+/// A name that is no secret, and that may have been read from a file, which may hold another one later. Empty where
+/// there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Username {
+    name: String,
+    file: Option<PathBuf>,
+}
+
+impl Username {
+    /// Takes any text.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), file: None }
+    }
+
+    /// Says that it was read from a file.
+    #[must_use]
+    pub(super) fn read_from(self, file: PathBuf) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that it was read from, if it was.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+}
+
 /// A credential; `Debug` and `Display` mask it, so that it can be logged. Empty where there is none.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    secret: String,
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     /// Takes any text; what cannot be used is refused when the settings are checked.
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+        Self { secret: secret.into(), file: None }
+    }
+
+    /// Says that it was read from a file, which may hold another one later.
+    #[must_use]
+    pub(super) fn read_from(self, file: PathBuf) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// The file that it was read from (`…__FILE` in the environment), if it was.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The credential itself, for who compares or sends it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.secret
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.secret.is_empty()
     }
 
     /// `***`, or nothing where there is none.

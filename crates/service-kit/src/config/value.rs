@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::ValueKind;
@@ -10,7 +11,7 @@ use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
 use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
-use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Word};
+use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username, Word};
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
@@ -73,11 +74,31 @@ impl Setting for Secret {
     const ALLOWED: &'static str = "text";
 
     fn parse(leaf: &Leaf) -> Option<Self> {
-        text(leaf).map(Self::new)
+        let secret = text(leaf).map(Self::new)?;
+        Some(match &leaf.origin {
+            Origin::EnvFile { path, .. } => secret.read_from(path.clone()),
+            _ => secret,
+        })
     }
 
     fn to_toml(&self) -> String {
         quote(self.masked())
+    }
+}
+
+impl Setting for Username {
+    const ALLOWED: &'static str = "text";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        let name = text(leaf).map(Self::new)?;
+        Some(match &leaf.origin {
+            Origin::EnvFile { path, .. } => name.read_from(path.clone()),
+            _ => name,
+        })
+    }
+
+    fn to_toml(&self) -> String {
+        quote(self.as_str())
     }
 }
 
@@ -136,6 +157,19 @@ impl Setting for f64 {
     fn to_toml(&self) -> String {
         // With a point, so that it is read back as what it is.
         format!("{self:?}")
+    }
+}
+
+/// A file; empty where there is none.
+impl Setting for PathBuf {
+    const ALLOWED: &'static str = "the path of a file, or empty";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        text(leaf).map(Into::into)
+    }
+
+    fn to_toml(&self) -> String {
+        quote(&self.to_string_lossy())
     }
 }
 

@@ -1,6 +1,9 @@
 //! Connections: one shared manager for commands, a dedicated one for each blocking reader.
 
 mod connector;
+mod inputs;
+mod probe;
+mod settings;
 
 use std::{
     fmt,
@@ -16,7 +19,9 @@ use redis::{
     aio::{ConnectionManager, MultiplexedConnection},
 };
 
-pub use connector::{ConnectSettings, Connector, ConnectorError};
+pub use connector::{Connector, ConnectorError};
+pub(crate) use probe::Objection;
+pub use settings::{ConnectSettings, TlsFiles};
 
 use crate::error::{Error, ErrorKind};
 
@@ -176,6 +181,7 @@ impl Connection {
             Ok(value) => {
                 shared.timeouts.store(0, Ordering::Relaxed);
                 shared.refusals.store(0, Ordering::Relaxed);
+                shared.connector.understood();
                 return Ok(value);
             }
             Err(error) => Error::new(operation, error),
@@ -183,10 +189,9 @@ impl Connection {
         if self.group_may_be_absent && error.kind() == ErrorKind::NoGroup {
             return Err(error);
         }
-        let error = if error.kind() == ErrorKind::Connection && shared.connector.is_full().await {
-            error.for_want_of_room()
-        } else {
-            error
+        let error = match shared.connector.objection(error.kind()).await {
+            Some(objection) => error.because_of(objection),
+            None => error,
         };
         if shared.counts && !error.is_answer() {
             shared.connector.count(error.kind());
@@ -195,7 +200,7 @@ impl Connection {
             ErrorKind::Timeout => {
                 shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= shared.timeouts_until_rebuild
             }
-            ErrorKind::Auth => {
+            ErrorKind::Auth | ErrorKind::Tls => {
                 shared.connector.refresh();
                 true
             }

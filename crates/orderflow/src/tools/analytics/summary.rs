@@ -6,8 +6,9 @@ use anyhow::{Context as _, bail};
 use reqwest::Url;
 use serde_json::Value;
 use service_kit::{
-    config::{ConfigArgs, Secret},
-    ops::dialable,
+    config::{ConfigArgs, Secret, Tls},
+    http::dialable,
+    http_client,
 };
 
 use crate::{
@@ -52,12 +53,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = Configuration::load_for_tool(&args.config)?.settings;
     let base = match args.url {
         Some(url) => url,
-        None => Url::parse(&format!("http://{}", dialable(settings.analytics.listen)))
-            .context("analytics.listen")?,
+        None => {
+            Url::parse(&format!("{}://{}", settings.tls.public_scheme(), dialable(settings.analytics.listen)))
+                .context("analytics.listen")?
+        }
     };
     anyhow::ensure!(
-        base.scheme() == "http" && base.has_host(),
-        "--url {base} cannot be used; allowed: http://host[:port] (TLS is not supported)"
+        ["http", "https"].contains(&base.scheme()) && base.has_host(),
+        "--url {base} cannot be used; allowed: http://host[:port] or https://host[:port]"
     );
     let mut url = Url::parse(&format!("{}/v1/analytics/summary", base.as_str().trim_end_matches('/')))
         .context("--url")?;
@@ -65,7 +68,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         url.query_pairs_mut().append_pair("window", window);
     }
     let key = args.api_key.of(&settings);
-    let summary = get(url, &key, settings.analytics.query_deadline + DEADLINE_MARGIN).await?;
+    let timeout = settings.analytics.query_deadline + DEADLINE_MARGIN;
+    let summary = get(url, &key, &settings.tls, timeout).await?;
     if args.json {
         result(summary)?;
     } else {
@@ -74,11 +78,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn get(url: Url, key: &Secret, timeout: Duration) -> anyhow::Result<Value> {
+async fn get(url: Url, key: &Secret, tls: &Tls, timeout: Duration) -> anyhow::Result<Value> {
     // A key goes where it was meant to, and nowhere else.
     let never = reqwest::redirect::Policy::none();
     let mut http =
-        reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(timeout).redirect(never);
+        http_client::builder(tls)?.connect_timeout(CONNECT_TIMEOUT).timeout(timeout).redirect(never);
     if url.host_str().is_some_and(is_loopback) {
         // http_proxy in the environment is seldom meant for this machine.
         http = http.no_proxy();

@@ -110,11 +110,16 @@ fn values_out_of_range_are_refused() {
     assert_refused("retention.policy=none", "allowed: guarded, age or maxlen");
     assert_refused("console.subscribers_max=10001", "is 10001; allowed: at most 10000");
     assert_refused("console.request_deadline=0s", "is too short; allowed: more than zero");
-    assert_refused(
-        "console.producer_url=https://host/",
-        "allowed: http://host[:port] (TLS is not supported)",
-    );
-    assert_refused("console.analytics_url=host:8081", "allowed: http://host[:port] (TLS is not supported)");
+    assert_refused("console.producer_url=ftp://host/", "allowed: http://host[:port] or https://host[:port]");
+    assert_refused("console.analytics_url=host:8081", "allowed: http://host[:port] or https://host[:port]");
+    assert_refused("http.max_connections=0", "is 0; allowed: from 1 to 100000");
+    assert_refused("http.max_uri_bytes=65001", "is 65001; allowed: from 128 to 65000");
+    assert_refused("http.max_header_bytes=1023", "is 1023; allowed: from 1024 to 1048576");
+    assert_refused("http.http2_max_streams=0", "is 0; allowed: from 1 to 10000");
+    for time in ["header_timeout", "idle_timeout", "body_timeout", "write_timeout"] {
+        assert_refused(&format!("http.{time}=9ms"), "9ms is too short; allowed: at least 10ms");
+    }
+    assert_refused("tls.reload_interval=999ms", "999ms is too short; allowed: at least 1s");
     assert_refused("console.seed_consumers=worker-a", "holds \"worker-a\"; allowed: group/consumer");
     assert_refused("console.allowed_hosts=a,a", "holds \"a\" twice");
     assert_refused("console.allowed_hosts=a:8788", "without scheme and port");
@@ -140,6 +145,44 @@ fn values_that_contradict_each_other_are_refused() {
         "200 is above producer.queue_capacity; allowed: at most 100",
     );
     assert!(load(&args(&["worker.lease_renew_interval=2499ms", "worker.drain_timeout=9999ms"]), &[]).is_ok());
+}
+
+#[test]
+fn half_of_tls_is_refused() {
+    for (given, missing) in [
+        ("tls.cert", "tls.key"),
+        ("tls.key", "tls.cert"),
+        ("tls.client_cert", "tls.client_key"),
+        ("tls.client_key", "tls.client_cert"),
+        ("redis.tls_key", "redis.tls_cert"),
+    ] {
+        assert_refused(
+            &format!("{given}=x.pem"),
+            &format!("{missing} (default): is empty, and {given} is set"),
+        );
+    }
+    assert_refused("tls.client_ca=x.pem", "is set without tls.cert; allowed: with tls.cert and tls.key");
+    assert_refused("tls.ops=true", "is set without tls.cert");
+    let whole = ["tls.cert=a", "tls.key=b", "tls.ops=true", "tls.client_ca=c", "tls.ca=d"];
+    assert!(load(&args(&whole), &[]).is_ok());
+}
+
+#[test]
+fn what_does_not_go_with_the_redis_url_is_refused() {
+    assert_refused(
+        "redis.tls_ca=ca.pem",
+        "redis.url (redis://) does not ask for TLS; allowed: with a URL of scheme rediss",
+    );
+    assert_refused("redis.url=rediss://host/#insecure", "a certificate is always verified");
+    for (beside, url) in [("password=p", "redis://:q@host/"), ("username=u", "redis://v@host/")] {
+        let lines = refused(&args(&[&format!("redis.{beside}"), &format!("redis.url={url}")]), &[]);
+        assert!(
+            lines[0].contains("is set, and redis.url holds one as well; allowed: one of the two"),
+            "{lines:?}"
+        );
+    }
+    let all = ["redis.url=rediss://host/", "redis.tls_ca=a", "redis.tls_cert=b", "redis.tls_key=c"];
+    assert!(load(&args(&all), &[]).is_ok());
 }
 
 #[test]
