@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         about: env!("CARGO_PKG_DESCRIPTION"),
         ops_listen_key: "analytics.ops_listen",
         ops_listen: |settings| settings.analytics.ops_listen,
+        public_listen: Some(("analytics.listen", |settings| settings.analytics.listen)),
     };
     service_main(&service, run)
 }
@@ -37,7 +38,7 @@ async fn run(context: Context) -> anyhow::Result<()> {
 
     // A connection of their own: a slow query delays no claim, lease or commit.
     let stream = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
-    let router = api::router(Source::new(stream, &types), settings.query_deadline);
+    let router = api::router(Source::new(stream, &types), settings.query_deadline, &context.auth);
     let projection = OrderProjection::new(types, settings);
     let runtime = worker::settings(&context.settings, settings.ops_listen);
     let worker = worker::build(&context, &redis, GROUP, runtime)?;

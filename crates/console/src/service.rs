@@ -41,7 +41,7 @@ impl Console {
         let listener = context.listeners.bind(Port::public(console.listen, "console.listen")).await?;
         let addr = listener.local_addr().context("the public port has no address")?;
         tracing::info!(
-            %addr, stream = %redis.stream.key(), login = !console.token.is_empty(), read_only = console.read_only,
+            %addr, stream = %redis.stream.key(), login = !console.token.is_empty() || context.auth.is_required(), read_only = console.read_only,
             demo = console.demo, "listening"
         );
         let app = app(context, redis)?;
@@ -60,14 +60,16 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
     let settings = &context.settings;
     let console = &settings.console;
     let metrics = Metrics::register(&context.registry, http::route_names())?;
-    let client = AdminClient::new(&settings.admin.token, &settings.tls)?;
+    let workers_token =
+        if settings.admin.token.is_empty() { &console.api_key } else { &settings.admin.token };
+    let client = AdminClient::new(workers_token, &settings.tls)?;
     let workers = Arc::new(Workers::new(redis.stream.clone(), client));
     // A connection of its own, so that a look delays no lever.
     let looked_at = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
     let builder = Builder::new(looked_at, Arc::clone(&workers));
     Ok(App::new(Shared {
         stream: redis.stream.clone(),
-        access: Access::new(console),
+        access: Access::new(console, context.auth.clone()),
         workers,
         live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
         live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
@@ -85,6 +87,7 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
             "producer-api",
             "/problems/producer-unreachable",
             console.request_deadline,
+            &console.api_key,
             &settings.tls,
         )
         .context("console.producer_url")?,
@@ -93,6 +96,7 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
             "analytics-worker",
             "/problems/analytics-unreachable",
             console.request_deadline,
+            &console.api_key,
             &settings.tls,
         )
         .context("console.analytics_url")?,

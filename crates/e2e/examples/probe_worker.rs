@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         about: "A worker for tests",
         ops_listen_key: "notifications.ops_listen",
         ops_listen: |settings| settings.notifications.ops_listen,
+        public_listen: None,
     };
     service_main(&service, run)
 }

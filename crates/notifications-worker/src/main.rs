@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         about: env!("CARGO_PKG_DESCRIPTION"),
         ops_listen_key: "notifications.ops_listen",
         ops_listen: |settings| settings.notifications.ops_listen,
+        public_listen: None,
     };
     service_main(&service, run)
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod admin_client;
+mod api_key;
 mod bar;
 mod cli;
 mod completions;
@@ -14,6 +15,7 @@ mod entries;
 mod exit;
 mod import;
 mod interruption;
+mod key;
 mod man;
 mod moment;
 mod output;
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
             Command::Handover(args) => tools::handover::run(args).await,
             Command::Log(args) => tools::log::run(*args).await,
             Command::Trim(args) => trim::run(*args).await,
+            Command::Key(args) => key::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
         }

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         about: env!("CARGO_PKG_DESCRIPTION"),
         ops_listen_key: "producer.ops_listen",
         ops_listen: |settings| settings.producer.ops_listen,
+        public_listen: Some(("producer.listen", |settings| settings.producer.listen)),
     };
     service_main(&service, run)
 }

@@ -83,8 +83,9 @@ impl ProducerApi {
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
         let Self { listener, app, mut writers, admission, stream, retention, drain_timeout } = self;
         let shutdown = context.shutdown.clone();
+        let router = http::router(app, &context.auth);
         // On the heap: it would make the future of the whole service large.
-        let serving = Box::pin(listener.serve(http::router(app), shutdown.clone(), drain_timeout));
+        let serving = Box::pin(listener.serve(router, shutdown.clone(), drain_timeout));
         let stopping = async {
             shutdown.cancelled().await;
             Instant::now()

@@ -13,6 +13,7 @@
 //!         about: env!("CARGO_PKG_DESCRIPTION"),
 //!         ops_listen_key: "producer.ops_listen",
 //!         ops_listen: |settings| settings.producer.ops_listen,
+//!         public_listen: Some(("producer.listen", |settings| settings.producer.listen)),
 //!     };
 //!     service_main(&service, run)
 //! }
@@ -28,12 +29,14 @@
 pub mod admin;
 #[cfg(feature = "admin-client")]
 pub mod admin_client;
+pub mod auth;
 mod capabilities;
 pub mod cli;
 pub mod config;
 pub mod http;
 #[cfg(feature = "admin-client")]
 pub mod http_client;
+mod log_line;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod ops;

@@ -71,7 +71,7 @@ pub fn build(
         }
     });
     tokio::spawn(watch_health(worker.health(), context.readiness.clone(), context.shutdown.clone()));
-    context.ops.mount(admin::router(worker.control(), &context.settings.admin));
+    context.ops.mount(admin::router(worker.control(), &context.settings.admin, &context.auth));
     Ok(worker)
 }
 

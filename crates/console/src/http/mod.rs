@@ -31,7 +31,7 @@ const BODY_MAX: usize = 64 * 1024;
 #[openapi(info(
     title = "Orderflow console",
     description = "What the console's page uses. Errors are `application/problem+json` (RFC 9457) with a stable `type`. With \
-                   `console.token` set, a request needs `Authorization: Bearer TOKEN`, or the cookie of a login.",
+                   `console.token` or API keys set, a request needs `Authorization: Bearer TOKEN`, or the cookie of a login.",
 ))]
 struct Document;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use service_kit::{
     Settings, admin,
+    auth::Authenticator,
     config::Secret,
     http::{Listeners, Port},
 };
@@ -75,7 +76,8 @@ impl TestWorker {
                 .unwrap();
         let mut config = Settings::default().admin;
         config.token = Secret::new(ADMIN_TOKEN);
-        let router = admin::router(worker.control(), &config);
+        let keys = Authenticator::open(&Registry::new()).unwrap();
+        let router = admin::router(worker.control(), &config, &keys);
         let mut ready = worker.consumers_ready();
         let (stop, levers) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(worker.run_handler(Obeying, stop.clone()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::{Url, header};
 use serde_json::Value;
-use service_kit::{Settings, http_client};
+use service_kit::{Settings, config::Secret, http_client};
 
 use super::{
     answer::{self, Answer, Outcome},
@@ -34,11 +34,12 @@ pub(super) enum Reply {
 pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
+    api_key: Secret,
 }
 
 impl Client {
-    /// For the API at `base`, else at the address in the settings.
-    pub(super) fn new(base: Option<&Url>, settings: &Settings) -> anyhow::Result<Self> {
+    /// For the API at `base`, else at the address in the settings, which is presented the key.
+    pub(super) fn new(base: Option<&Url>, settings: &Settings, api_key: Secret) -> anyhow::Result<Self> {
         let url = match base {
             Some(base) => base.clone(),
             None => Url::parse(&format!(
@@ -68,7 +69,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("cannot set up HTTP")?;
-        Ok(Self { http, url })
+        Ok(Self { http, url, api_key })
     }
 
     /// Where requests go.
@@ -80,7 +81,10 @@ impl Client {
     pub(super) async fn post(&self, events: &[&Event]) -> Reply {
         let events_json: Vec<_> = events.iter().map(|event| event.json.as_str()).collect();
         let body = format!("[{}]", events_json.join(","));
-        let request = self.http.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
+        let mut request = self.http.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
+        if !self.api_key.is_empty() {
+            request = request.bearer_auth(self.api_key.expose());
+        }
         let unknown = |error: reqwest::Error| {
             let outcome = Outcome::Unknown(describe(&error));
             Reply::Answered(Answer::Each(vec![outcome; events.len()]), None)
@@ -124,7 +128,7 @@ mod tests {
         let settings = Settings::default();
         let url = |base: Option<&str>| {
             let base = base.map(|base| Url::parse(base).unwrap());
-            Client::new(base.as_ref(), &settings).map(|client| client.url().to_string())
+            Client::new(base.as_ref(), &settings, Secret::new("")).map(|client| client.url().to_string())
         };
         assert_eq!(url(None).unwrap(), "http://127.0.0.1:8080/v1/events");
         for base in ["http://h:1", "http://h:1/"] {

@@ -22,6 +22,7 @@ mod timing;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use service_kit::{
+    auth::{Authenticator, read_or_produce},
     openapi,
     problem::{method_not_allowed, not_found},
     request::RequestLayer,
@@ -42,12 +43,12 @@ fn operations() -> OpenApiRouter<App> {
 }
 
 /// Every route. All errors are problems, also of paths and methods that there are not.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: App, auth: &Authenticator) -> Router {
     let (operations, document) = operations().split_for_parts();
-    operations
+    let routes = operations.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    auth.protect(routes, read_or_produce)
+        // The description of the interface is no secret.
         .merge(openapi::routes(&document::configured(document, app.types())))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(app.body_limit_bytes()))
         .layer(middleware::from_fn_with_state(app.clone(), timing::time))
         .layer(RequestLayer::new())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use order_events::BodyError;
 use serde_json::json;
-use service_kit::Problem;
+use service_kit::{Problem, auth::OverLimit};
 use stream_core::{Error, ErrorKind};
 
 use crate::{
@@ -203,6 +203,11 @@ fn at_cap(cap: Cap, report: Report) -> Problem {
         Some(holder) => problem.with("held_by", holder.name),
         None => problem,
     }
+}
+
+/// More events than the caller's rate limit allows: nothing was written.
+pub(super) fn over_limit(over: OverLimit) -> Problem {
+    Problem::from(over).with("stored", Stored::No.as_str())
 }
 
 /// Entries could not be read.

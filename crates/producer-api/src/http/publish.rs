@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use order_events::{Body, BodyError, EventProblem, ParseContext, cloudevents, parse_body};
-use service_kit::Problem;
+use service_kit::{Problem, auth::Caller};
 
 use super::{
     body,
@@ -66,6 +66,7 @@ async fn take(app: App, request: Request) -> Result<Response, Problem> {
 
 /// Validates everything, then writes everything, and says of each event what became of it.
 async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> Result<Response, Problem> {
+    let caller = Caller::of(request.extensions());
     let refused = |error: BodyError| {
         count_rejected(app.metrics(), &error);
         problems::invalid_body(&error)
@@ -88,6 +89,7 @@ async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> R
         Body::One(event) => (vec![event], true),
         Body::Batch(events) => (events, false),
     };
+    caller.charge(events.len() as u32).map_err(problems::over_limit)?;
     let ticket = app.queue().submit(events, bytes);
     let ticket = ticket.map_err(|failure| problems::not_stored(failure, app.admission()))?;
     let outcomes = ticket.outcomes(deadline).await;

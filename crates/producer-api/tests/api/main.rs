@@ -1,5 +1,6 @@
 //! The real binary against a real Redis, over real sockets.
 
+mod auth;
 mod client;
 mod cloudevents;
 mod contract;

@@ -3,7 +3,10 @@
 use std::{
     io::{self, BufRead, BufReader, Write},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +25,8 @@ pub(crate) const HANG: Duration = Duration::from_secs(20);
 pub(crate) struct Process {
     child: Child,
     log: Receiver<Value>,
+    /// Everything that it has written.
+    output: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -49,15 +54,18 @@ impl Process {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stderr = child.stderr.take().expect("a pipe");
         let (sender, log) = channel();
+        let output = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&output);
         // Reads to the end, so that the process never blocks on its log.
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 _ = writeln!(io::stderr(), "{line}");
+                written.lock().expect("no panic").extend([line.as_str(), "\n"]);
                 let line = serde_json::from_str(&line).expect("a JSON line");
                 _ = sender.send(line);
             }
         });
-        Self { child, log }
+        Self { child, log, output }
     }
 
     /// Waits for the log line with this message.
@@ -88,6 +96,11 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure");
         peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Everything that it has written so far.
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().expect("no panic").clone()
     }
 
     pub(crate) fn terminate(&self) {

@@ -16,7 +16,8 @@
 //! | `POST /admin/consumers/{name}/handover` | `{"to":…}` | 200 `{"moved","lost":[ids],"kept"}` |
 //! | `POST /admin/consumers/{name}/drop-next` | `{"count":n}` | 200 `{"queued":n}` |
 //!
-//! Every request needs `Authorization: Bearer` with `admin.token`; where there is no such token, all answer 403.
+//! Every request needs `Authorization: Bearer` with `admin.token`, or an API key with the scope `admin`; where there is
+//! no such token and no key is asked for, all answer 403.
 
 mod auth;
 mod log;
@@ -31,15 +32,15 @@ use axum::{
 };
 use stream_core::WorkerControl;
 
-use crate::{config::Admin, telemetry::LogFilter};
+use crate::{auth::Authenticator, config::Admin, telemetry::LogFilter};
 use auth::{Auth, authorize};
 
 /// The largest body that a lever takes, in bytes.
 const BODY_MAX: usize = 16 * 1024;
 
 /// The routes of the log, for every service.
-pub(crate) fn log_router(filter: LogFilter, settings: &Admin) -> Router {
-    let auth = Auth::new(&settings.token);
+pub(crate) fn log_router(filter: LogFilter, settings: &Admin, keys: &Authenticator) -> Router {
+    let auth = Auth::new(&settings.token, keys);
     Router::new()
         .route("/admin/log", get(log::show).put(log::set).delete(log::reset))
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -48,8 +49,8 @@ pub(crate) fn log_router(filter: LogFilter, settings: &Admin) -> Router {
 }
 
 /// The routes, for any worker.
-pub fn router(control: WorkerControl, settings: &Admin) -> Router {
-    let auth = Auth::new(&settings.token);
+pub fn router(control: WorkerControl, settings: &Admin, keys: &Authenticator) -> Router {
+    let auth = Auth::new(&settings.token, keys);
     let consumer = Router::new()
         .route("/", delete(routes::remove))
         .route("/pause", post(routes::pause))

@@ -9,6 +9,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Service};
+use crate::auth::{Authenticator, Startup};
 use crate::config::Settings;
 use crate::http::{Listeners, Port};
 use crate::ops::{self, Condition, OpsRoutes, Readiness};
@@ -22,7 +23,7 @@ use crate::{
 const END_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs the service; whether it ended without an error. An error is one line in the log.
-pub(super) fn run<F, Fut>(service: &Service, settings: Settings, run: F) -> bool
+pub(super) fn run<F, Fut>(service: &Service, settings: Settings, startup: Startup, run: F) -> bool
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -48,7 +49,7 @@ where
         .build()
         .context("cannot start the async runtime")
         .and_then(|runtime| {
-            let result = runtime.block_on(supervise(service, settings, &log, &spans, run));
+            let result = runtime.block_on(supervise(service, settings, startup, &log, &spans, run));
             runtime.shutdown_timeout(END_GRACE);
             result
         });
@@ -68,6 +69,7 @@ fn cannot_start(service: &Service, error: &dyn std::error::Error) -> bool {
 async fn supervise<F, Fut>(
     service: &Service,
     settings: Settings,
+    startup: Startup,
     log: &LogFilter,
     spans: &SpanCounts,
     run: F,
@@ -81,9 +83,10 @@ where
     telemetry::register_process_metrics(&registry, service.name, service.version)
         .and_then(|()| registry.register(Box::new(spans.collector())))
         .context("cannot register the process metrics")?;
+    let auth = Authenticator::new(&startup, &registry).context("cannot register the metrics of API keys")?;
     let readiness = Readiness::new([Condition::Redis]);
     let routes = OpsRoutes::default();
-    routes.mount(admin::log_router(log.clone(), &settings.admin));
+    routes.mount(admin::log_router(log.clone(), &settings.admin, &auth));
 
     let settings = Arc::new(settings);
     let listeners = Listeners::register(Arc::clone(&settings), &registry)
@@ -91,7 +94,13 @@ where
     let port = Port::ops((service.ops_listen)(&settings), service.ops_listen_key);
     let listener = listeners.bind(port).await?;
     let ops_addr = listener.local_addr().context("the ops port has no address")?;
-    tracing::info!(version = service.version, revision = telemetry::REVISION, %ops_addr, "starting");
+    tracing::info!(
+        version = service.version,
+        revision = telemetry::REVISION,
+        %ops_addr,
+        keys_required = auth.is_required(),
+        "starting"
+    );
     let ops_router = ops::router(service.name, registry.clone(), readiness.clone(), routes.clone());
     // The ops port outlives the drain, so that `/readyz` can say "draining" throughout.
     let ended = CancellationToken::new();
@@ -104,8 +113,10 @@ where
         }
     });
 
+    tokio::spawn(startup.watch(auth.clone(), shutdown.clone()));
+
     let context =
-        Context { settings, registry, readiness: readiness.clone(), listeners, ops: routes, shutdown };
+        Context { settings, registry, readiness: readiness.clone(), listeners, ops: routes, auth, shutdown };
     // A task of its own, so that a panic is an error like any other.
     let result = match tokio::spawn(run(context)).await {
         Ok(result) => result,

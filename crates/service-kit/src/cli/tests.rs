@@ -19,6 +19,7 @@ const SERVICE: Service = Service {
     about: "Sweeps.",
     ops_listen_key: "reaper.ops_listen",
     ops_listen: |settings| settings.reaper.ops_listen,
+    public_listen: None,
 };
 
 #[test]

@@ -34,6 +34,9 @@ const HTTP2_STREAMS: (usize, usize) = (1, 10_000);
 /// Redis counts in whole milliseconds, and a BLOCK of 0 would wait for ever.
 const REDIS_DURATION_MIN: Duration = Duration::from_millis(1);
 
+/// A rate limit, where it is not 0.
+const RATE: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
+
 /// A token that can be guessed is none.
 const TOKEN_BYTES_MIN: usize = 16;
 
@@ -75,9 +78,12 @@ impl<'a> Checker<'a> {
         if let Err((problem, allowed)) = stream_key(&settings.stream.key) {
             self.fail("stream.key", problem, allowed);
         }
-        for (key, token) in
-            [("admin.token", &settings.admin.token), ("console.token", &settings.console.token)]
-        {
+        for (key, token) in [
+            ("admin.token", &settings.admin.token),
+            ("console.token", &settings.console.token),
+            ("console.api_key", &settings.console.api_key),
+            ("client.api_key", &settings.client.api_key),
+        ] {
             let token = token.expose();
             let is_printable = token.bytes().all(|byte| byte.is_ascii_graphic());
             if !token.is_empty() && (token.len() < TOKEN_BYTES_MIN || !is_printable) {
@@ -280,6 +286,11 @@ impl<'a> Checker<'a> {
             if !(min..=max).contains(&number) {
                 self.fail(key, format!("is {number}"), format!("from {min} to {max}"));
             }
+        }
+        let anonymous_rate = settings.auth.anonymous_rate_per_second;
+        if anonymous_rate != 0.0 && !RATE.contains(&anonymous_rate) {
+            let problem = format!("is {anonymous_rate}");
+            self.fail("auth.anonymous_rate_per_second", problem, "0 (no limit), or from 0.001 to 1000000");
         }
         if retention.hard_cap_memory_percent > 100 {
             let problem = format!("is {}", retention.hard_cap_memory_percent);

@@ -7,10 +7,12 @@
 //! assert_eq!(settings.stream.key, "events:orders");
 //! ```
 
+mod api_keys;
 mod args;
 mod check;
 mod error;
 mod layer;
+mod listeners;
 mod print;
 mod resolve;
 mod schema;
@@ -21,15 +23,16 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use api_keys::{ApiKeyEntry, ApiKeys, is_key_id};
 pub use args::ConfigArgs;
 pub use error::{ConfigError, ConfigErrors};
 pub use resolve::Resolved;
 pub(crate) use schema::env_name;
 pub use sections::{
-    Admin, Analytics, Console, DeadLetters, Http, Log, Notifications, Producer, Reaper, Redis, Retention,
-    Settings, Shutdown, Stream, Tls, Worker,
+    Admin, Analytics, Auth, Client, Console, DeadLetters, Http, Log, Notifications, Producer, Reaper, Redis,
+    Retention, Settings, Shutdown, Stream, Tls, Worker,
 };
-pub use types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
+pub use types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
 
 /// The built-in defaults: a TOML file in which a comment explains every key.
 pub const DEFAULTS_TOML: &str = include_str!("defaults.toml");

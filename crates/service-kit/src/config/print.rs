@@ -7,15 +7,16 @@ use super::layer::Leaves;
 use super::resolve::below;
 use super::schema::last_segment;
 
-/// Whether a key's value must not be shown: `redis.url` (shown masked by its type) and anything
-/// named like a credential.
+/// Whether a key's value must not be shown: `redis.url` and `auth.keys` (shown masked by their types) and
+/// anything named like a credential.
 pub(super) fn is_secret(key: &str) -> bool {
-    key == "redis.url" || is_credential(key)
+    matches!(key, "redis.url" | "auth.keys") || is_credential(key)
 }
 
 fn is_credential(key: &str) -> bool {
     let name = last_segment(key);
-    ["token", "password", "secret"].iter().any(|word| name.split('_').any(|part| part == *word))
+    name.ends_with("api_key")
+        || ["token", "password", "secret"].iter().any(|word| name.split('_').any(|part| part == *word))
 }
 
 pub(super) fn to_toml(settings: &Settings, leaves: &Leaves) -> String {

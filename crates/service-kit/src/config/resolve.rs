@@ -51,6 +51,16 @@ impl Resolved {
         &self.settings
     }
 
+    /// A mistake that shows only when more is known than the settings.
+    pub(super) fn error(
+        &self,
+        key: &'static str,
+        problem: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::new(key, &self.leaves[key].origin, problem).allowed(allowed)
+    }
+
     /// The settings alone.
     pub fn into_settings(self) -> Settings {
         self.settings
@@ -79,6 +89,22 @@ impl Reader<'_> {
         }
         self.fail::<T>(key, key, leaf);
         T::parse(&DEFAULTS[key]).expect("the built-in defaults are of the right type")
+    }
+
+    /// The value of one key whose parts are refused one by one: where, what is wrong, what is allowed.
+    pub(super) fn leaf_in_parts<T: Default>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&Leaf) -> Result<T, Vec<(String, String, &'static str)>>,
+    ) -> T {
+        let leaf = &self.leaves[key];
+        parse(leaf).unwrap_or_else(|mistakes| {
+            self.failed.insert(key);
+            self.errors.extend(mistakes.into_iter().map(|(place, problem, allowed)| {
+                ConfigError::new(place, &leaf.origin, problem).allowed(allowed)
+            }));
+            T::default()
+        })
     }
 
     /// Every value below a table whose keys are the user's.

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigArgs;
+use super::api_keys::ApiKeys;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
-use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
+use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
 use super::value::Setting;
 
 /// A key and its value as TOML.
@@ -251,6 +252,8 @@ sections! {
         ops_listen: SocketAddr,
         /// What whoever uses it must present; without one nobody has to.
         token: Secret,
+        /// What it presents to producer-api, to analytics-worker and, without `admin.token`, to the workers.
+        api_key: Secret,
         /// Whether it only shows.
         read_only: bool,
         /// Whether it may wipe the stream.
@@ -305,6 +308,24 @@ sections! {
         token: Secret,
         /// Whether deliveries may be dropped on request, as if the process had died: for demos and tests.
         fault_injection: bool,
+    }
+
+    /// Who may use the APIs: keys with scopes, beside `admin.token` and `console.token`.
+    auth: Auth {
+        /// Whether callers need a key.
+        mode: AuthMode,
+        /// The keys, hashed.
+        keys: ApiKeys,
+        /// A file with more of them, read again whenever it changes; empty where there is none.
+        keys_file: String,
+        /// Bounds what all callers together may ask for where no key is needed; 0: nothing does.
+        anonymous_rate_per_second: f64,
+    }
+
+    /// The command `orderflow` as a client of the services.
+    client: Client {
+        /// What it presents to them.
+        api_key: Secret,
     }
 
     /// Logging.

@@ -186,6 +186,18 @@ macro_rules! word_enum {
 }
 
 word_enum! {
+    /// Whether callers need an API key.
+    AuthMode, "auto, keys or off" {
+        /// If there are keys; without any, only what listens on loopback may be open.
+        Auto = "auto",
+        /// Always.
+        Keys = "keys",
+        /// Never: whoever reaches a port may use it.
+        Off = "off",
+    }
+}
+
+word_enum! {
     /// How log lines are written.
     LogFormat, "human or json" {
         /// Lines for people, coloured on a terminal.

@@ -11,7 +11,7 @@ use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
 use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
-use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username, Word};
+use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username, Word};
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
@@ -38,7 +38,7 @@ fn text(leaf: &Leaf) -> Option<&str> {
 }
 
 /// A TOML basic string; JSON's escapes are a subset of TOML's.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -265,7 +265,7 @@ macro_rules! word_setting {
     )+};
 }
 
-word_setting!(LogFormat, RetentionPolicy);
+word_setting!(AuthMode, LogFormat, RetentionPolicy);
 
 /// A free table: its keys are the user's, so it is read from every leaf below its key.
 impl Setting for BTreeMap<String, String> {

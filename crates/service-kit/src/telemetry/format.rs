@@ -11,7 +11,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{request, trace};
+use crate::{log_line::one_line, request, trace};
 
 /// Adds to every line of a format the service, and the request and the trace that it was logged for. Only lines cost
 /// anything: a span for each request would be paid for by all of them.
@@ -33,7 +33,8 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.format.format_event(context, Writer::new(&mut line), event)?;
-        write!(writer, "{} service={}", line.trim_end_matches('\n'), self.service)?;
+        let is_coloured = writer.has_ansi_escapes();
+        write!(writer, "{} service={}", one_line(line.trim_end_matches('\n'), is_coloured), self.service)?;
         with_context(|name, value| write!(writer, " {name}={value}"))?;
         writeln!(writer)
     }
@@ -143,5 +144,46 @@ mod tests {
 
         let text = captured.text();
         assert!(text.ends_with("claimed entry=\"1-0\" service=reaper\n"), "{text}");
+    }
+
+    /// What somebody sends who wants to be taken for the log.
+    const EVIL: &str =
+        "x\n2026-01-01 ERROR forged\r\n{\"message\":\"forged\"}\u{1b}[2J\u{85}\u{2028}\u{202e}";
+
+    #[test]
+    fn no_value_can_forge_a_line() {
+        let human = Captured::default();
+        let writer = human.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .event_format(Named { service: "reaper", format: Format::default().with_ansi(false) })
+            .finish();
+        let log = || {
+            let span = tracing::info_span!("request", path = %EVIL);
+            let _entered = span.enter();
+            tracing::warn!(text = EVIL, shown = %EVIL, debug = ?EVIL, "{EVIL}");
+        };
+        tracing::subscriber::with_default(subscriber, log);
+        let text = human.text();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}');
+        assert!(!text.trim_end_matches('\n').contains(breaks), "{text:?}");
+
+        let json = Captured::default();
+        let writer = json.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .fmt_fields(JsonFields::new())
+            .event_format(Named { service: "reaper", format: Format::default().json().flatten_event(true) })
+            .finish();
+        tracing::subscriber::with_default(subscriber, log);
+        assert_eq!(json.text().lines().count(), 1, "{}", json.text());
+        let line: serde_json::Value = serde_json::from_str(&json.text()).unwrap();
+        assert_eq!(
+            (&line["message"], &line["text"], &line["shown"]),
+            (&EVIL.into(), &EVIL.into(), &EVIL.into())
+        );
+        assert_eq!((&line["service"], &line["level"]), (&"reaper".into(), &"WARN".into()));
     }
 }

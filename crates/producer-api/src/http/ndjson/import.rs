@@ -9,7 +9,7 @@ use std::{pin::Pin, time::Duration};
 use axum::body::Bytes;
 use futures_util::StreamExt as _;
 use order_events::{BodyError, OrderEvent, ParseContext, parse_event};
-use service_kit::Problem;
+use service_kit::{Problem, auth::Caller};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{sleep, timeout},
@@ -35,6 +35,8 @@ pub(super) struct Import {
     pub(super) app: App,
     pub(super) chunks: Chunks,
     pub(super) answer: mpsc::Sender<Bytes>,
+    /// Who pays for the lines.
+    pub(super) caller: Caller,
     /// One of the requests that may be under way.
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -61,7 +63,8 @@ impl Import {
     /// Runs to the end of the request, however it ends. What has been read is written and awaited, also if nobody
     /// listens any more.
     pub(super) async fn run(self, first: Option<Bytes>) {
-        let Self { app, mut chunks, answer, permit: _permit } = self;
+        let Self { app, mut chunks, answer, caller, permit: _permit } = self;
+        let taken_by = (&app, &caller);
         let limits = app.ndjson();
         let mut lines = Lines::new(limits.line_bytes);
         let mut input = if first.is_some() { Input::Open } else { Input::Complete };
@@ -70,12 +73,12 @@ impl Import {
         let mut writing: Option<Writing> = None;
         let mut in_vain = false;
         loop {
-            fill(&mut next, limits.batch_lines, &mut lines, &mut piece, &app);
+            fill(&mut next, limits.batch_lines, &mut lines, &mut piece, taken_by);
             if piece.is_empty()
                 && matches!(input, Input::Complete)
                 && let Some(line) = lines.last()
             {
-                take(&mut next, line, &app);
+                take(&mut next, line, taken_by);
             }
             if writing.is_none() && !next.is_empty() {
                 writing = Some(Box::pin(std::mem::take(&mut next).write(app.clone(), in_vain)));
@@ -126,18 +129,21 @@ impl Import {
 }
 
 /// Takes lines off a piece until the batch is full or the piece used up.
-fn fill(batch: &mut Batch, lines_max: usize, lines: &mut Lines, piece: &mut Bytes, app: &App) {
+fn fill(batch: &mut Batch, lines_max: usize, lines: &mut Lines, piece: &mut Bytes, by: (&App, &Caller)) {
     while !batch.is_full(lines_max)
         && let Some(line) = lines.next(piece)
     {
-        take(batch, line, app);
+        take(batch, line, by);
     }
 }
 
-fn take(batch: &mut Batch, line: Line, app: &App) {
+fn take(batch: &mut Batch, line: Line, (app, caller): (&App, &Caller)) {
     match line {
         Line::Whole { number, text } => match event(&text, app) {
-            Ok(event) => batch.push(number, text.len(), event),
+            Ok(event) => match caller.charge(1) {
+                Ok(()) => batch.push(number, text.len(), event),
+                Err(over) => batch.refuse(number, &problems::over_limit(over)),
+            },
             Err(problem) => {
                 app.metrics().rejected(1);
                 batch.refuse(number, &problem);

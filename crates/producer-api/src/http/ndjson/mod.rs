@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt as _, stream};
-use service_kit::Problem;
+use service_kit::{Problem, auth::Caller};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{JoinError, JoinHandle},
@@ -49,6 +49,7 @@ pub(super) async fn import(app: App, request: Request, encoding: Encoding) -> Re
     let deadline = app.deadline();
     let permit = Arc::clone(&app.ndjson().requests).try_acquire_owned();
     let permit = permit.map_err(|_| problems::too_many_imports())?;
+    let caller = Caller::of(request.extensions());
     let mut chunks = encoding.decode(request.into_body());
     // The body must be asked for before the answer begins, for those who wait for `100 Continue`.
     let first = match timeout_at(deadline, chunks.next()).await {
@@ -56,7 +57,7 @@ pub(super) async fn import(app: App, request: Request, encoding: Encoding) -> Re
         Err(_) => return Err(problems::body_timeout()),
     };
     let (answer, batches) = mpsc::channel(RESULTS_WAITING);
-    let task = tokio::spawn(Import { app, chunks, answer, permit }.run(first));
+    let task = tokio::spawn(Import { app, chunks, answer, caller, permit }.run(first));
     let results = Results { batches, task: Some(task) };
     let body = Body::from_stream(stream::unfold(results, Results::next));
     Ok(([(header::CONTENT_TYPE, media_type::NDJSON)], body).into_response())

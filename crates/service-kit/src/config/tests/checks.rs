@@ -212,3 +212,46 @@ fn messages_never_hold_the_password() {
         assert!(!lines.concat().contains("s3cret"), "{lines:?}");
     }
 }
+
+#[test]
+fn keys_are_checked_entry_by_entry_and_never_shown() {
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let keys = format!(
+        "auth.keys=[{{id=\"a\",sha256=\"{sha256}\",scopes=[\"read\"],rate=1}}, {{id=\"a\",sha256=\"s3cret\",scopes=[]}}, \
+         {{id=\"b c\",scopes=\"read\",burst=5}}, \
+         {{id=\"d\",sha256=\"{sha256}\",scopes=[\"admin\"],rate_per_second=0,expires=\"tomorrow\"}}]"
+    );
+    let lines = refused(&args(&[&keys]), &[]);
+    let told: Vec<_> = lines.iter().map(|line| line.split(';').next().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "auth.keys[0].rate (--set auth.keys): unknown key",
+            "auth.keys[1].sha256 (--set auth.keys): the value is not allowed",
+            "auth.keys[1].scopes (--set auth.keys): the value is not allowed",
+            "auth.keys[2].id (--set auth.keys): the value is not allowed",
+            "auth.keys[2].sha256 (--set auth.keys): is missing",
+            "auth.keys[2].scopes (--set auth.keys): the value is not allowed",
+            "auth.keys[2].burst (--set auth.keys): is there without rate_per_second",
+            "auth.keys[3].rate_per_second (--set auth.keys): the value is not allowed",
+            "auth.keys[3].expires (--set auth.keys): the value is not allowed",
+            "auth.keys (--set auth.keys): \"a\" and \"d\" have the same sha256",
+        ]
+    );
+    assert!(!lines.concat().contains("s3cret"));
+
+    let lines = refused(&args(&["auth.keys=ofk_a_s3cret"]), &[]);
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("orderflow key new") && !lines[0].contains("s3cret"), "{lines:?}");
+}
+
+#[test]
+fn a_rate_for_everybody_is_none_or_a_real_one() {
+    for rate in ["0", "0.001", "1000000"] {
+        load(&args(&[&format!("auth.anonymous_rate_per_second={rate}")]), &[]).unwrap();
+    }
+    for rate in ["-1", "0.0001", "1000001"] {
+        let lines = refused(&args(&[&format!("auth.anonymous_rate_per_second={rate}")]), &[]);
+        assert!(lines[0].starts_with("auth.anonymous_rate_per_second "), "{lines:?}");
+    }
+}

@@ -1,5 +1,5 @@
-//! [`Attempts`]: how many wrong tokens may be presented, counted for each address, so that whoever guesses locks out nobody
-//! else.
+//! [`Attempts`]: how many wrong keys or tokens may be presented, counted for each address, so that whoever guesses locks out
+//! nobody else.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ const NETWORK: Ipv6Addr = Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0,
 
 /// What each address may still try; one that is not there has tried nothing. `None` is whoever has no address.
 #[derive(Debug, Default)]
-pub(crate) struct Attempts(HashMap<Option<IpAddr>, Left>);
+pub struct Attempts(HashMap<Option<IpAddr>, Left>);
 
 /// Wrong tokens that may still be presented, and when that number was right.
 #[derive(Debug, Clone, Copy)]
@@ -25,13 +25,13 @@ struct Left(u32, Instant);
 
 impl Attempts {
     /// How long nobody may try another token from this address.
-    pub(crate) fn must_wait(&self, from: Option<IpAddr>) -> Option<Duration> {
+    pub fn must_wait(&self, from: Option<IpAddr>) -> Option<Duration> {
         let Left(left, since) = self.0.get(&network(from))?.now();
         (left == 0).then(|| ATTEMPT_EVERY.saturating_sub(since.elapsed()))
     }
 
     /// A wrong token was presented.
-    pub(crate) fn wrong(&mut self, from: Option<IpAddr>) {
+    pub fn wrong(&mut self, from: Option<IpAddr>) {
         let from = network(from);
         let Left(left, since) = self.0.get(&from).map_or_else(|| Left(ATTEMPTS, Instant::now()), Left::now);
         if self.0.len() >= ADDRESSES_MAX && !self.0.contains_key(&from) {
