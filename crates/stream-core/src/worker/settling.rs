@@ -37,6 +37,7 @@ impl<P: Process> Engine<P> {
                     self.bury(delivery, DeadReason::MaxDeliveries, reason);
                 }
                 Verdict::Retry { reason, after } => self.park(&delivery, &reason, after),
+                Verdict::Postpone { reason, after } => self.postpone(&delivery, &reason, after),
                 Verdict::Dead { reason, message } => self.bury(delivery, reason, message),
             }
         }
