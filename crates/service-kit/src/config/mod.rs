@@ -9,10 +9,12 @@
 
 mod args;
 mod check;
+mod check_notifications;
 mod error;
 mod layer;
 mod print;
 mod resolve;
+mod rows;
 mod schema;
 mod sections;
 mod types;
@@ -24,12 +26,13 @@ mod tests;
 pub use args::ConfigArgs;
 pub use error::{ConfigError, ConfigErrors};
 pub use resolve::Resolved;
+pub use rows::WebhookEndpoint;
 pub(crate) use schema::env_name;
 pub use sections::{
     Admin, Analytics, Console, DeadLetters, Http, Log, Notifications, Producer, Reaper, Redis, Retention,
-    Settings, Shutdown, Stream, Tls, Worker,
+    Settings, Shutdown, Smtp, Stream, Tls, Webhook, Worker,
 };
-pub use types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
+pub use types::{Channel, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username};
 
 /// The built-in defaults: a TOML file in which a comment explains every key.
 pub const DEFAULTS_TOML: &str = include_str!("defaults.toml");

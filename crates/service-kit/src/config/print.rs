@@ -15,7 +15,7 @@ pub(super) fn is_secret(key: &str) -> bool {
 
 fn is_credential(key: &str) -> bool {
     let name = last_segment(key);
-    ["token", "password", "secret"].iter().any(|word| name.split('_').any(|part| part == *word))
+    ["token", "password", "secret", "secrets"].iter().any(|word| name.split('_').any(|part| part == *word))
 }
 
 pub(super) fn to_toml(settings: &Settings, leaves: &Leaves) -> String {
@@ -24,7 +24,8 @@ pub(super) fn to_toml(settings: &Settings, leaves: &Leaves) -> String {
         let gap = if toml.is_empty() { "" } else { "\n" };
         _ = writeln!(toml, "{gap}[{section}]");
         for (key, value) in entries {
-            let value = if is_credential(key) && value != "\"\"" { "\"***\"" } else { &value };
+            let value =
+                if is_credential(key) && value != "\"\"" && value != "[]" { "\"***\"" } else { &value };
             _ = writeln!(toml, "{} = {value} # {}", last_segment(key), source(key, leaves));
         }
     }
