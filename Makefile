@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos bench-overhead check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus
+.PHONY: help up demo test test-chaos bench-overhead check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus notification-tools
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -36,7 +36,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser prometheus
+test: rust redis browser prometheus notification-tools
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -108,3 +108,6 @@ browser:
 
 prometheus:
 	@deploy/scripts/ensure-prometheus.sh
+
+notification-tools:
+	@deploy/scripts/ensure-notification-tools.sh
