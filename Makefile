@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos bench-overhead check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus notification-tools
+.PHONY: help up demo test test-chaos bench-overhead check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus schemathesis cloudevents notification-tools test-import
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test          every test, against real Redis servers'
 	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost; 50 drains;'
 	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
+	@echo 'make test-import   a million lines of NDJSON over HTTP, with the memory that they took'
 	@echo 'make bench-overhead  what one variant of the services costs compared with another; ARGS=--help'
 	@echo 'make check         format, lints, documentation, licences, dependencies, dashboards'
 	@echo 'make metrics-doc   docs/METRICS.md anew, from what the services show'
@@ -36,7 +37,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser prometheus notification-tools
+test: rust redis browser prometheus schemathesis cloudevents notification-tools
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -47,6 +48,12 @@ test-chaos: rust redis
 	  CHAOS_FAULT_INTERVAL_MS='$(CHAOS_FAULT_INTERVAL_MS)' CHAOS_RATE='$(CHAOS_RATE)' \
 	  cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
 	E2E_DRAIN_ROUNDS=50 cargo test $(LOCKED) -p e2e --test handlers -- sigterm_under_load
+
+# A million lines over HTTP into a release build, whose memory is watched.
+test-import: rust redis
+	cargo build $(LOCKED) --release -p producer-api
+	PRODUCER_API_BIN='$(abspath $(TARGET_DIR))/release/producer-api' \
+	  cargo test $(LOCKED) -p producer-api --test api -- --ignored --nocapture a_million_lines
 
 # Two variants that are the same show how far the machine can be trusted; CONTRIBUTING.md has more.
 bench-overhead: rust redis
@@ -111,3 +118,9 @@ prometheus:
 
 notification-tools:
 	@deploy/scripts/ensure-notification-tools.sh
+
+schemathesis:
+	@deploy/scripts/ensure-schemathesis.sh
+
+cloudevents:
+	@deploy/scripts/ensure-cloudevents.sh

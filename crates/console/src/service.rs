@@ -9,7 +9,7 @@ use service_kit::{
     admin_client::AdminClient,
     http::{Listener, Port},
 };
-use stream_core::EventStream;
+use stream_core::{EventStream, FeedBounds};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -18,10 +18,13 @@ use crate::{
     http,
     live::{Builder, Live},
     metrics::Metrics,
-    tail::Tails,
+    tail::{Tails, Told},
     upstream::Upstream,
     workers::Workers,
 };
+
+/// Bytes of the live tail that are kept for subscribers who are behind.
+const TAIL_BYTES: usize = 32 * 1024 * 1024;
 
 /// A console that listens and has not begun to serve.
 pub(crate) struct Console {
@@ -71,8 +74,9 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
         tails: Tails::new(
             redis.connector.clone(),
             redis.stream.clone(),
-            console.subscriber_buffer,
+            FeedBounds { entries: console.subscriber_buffer, bytes: TAIL_BYTES },
             context.shutdown.clone(),
+            |entry| Told::of(&entry),
         ),
         tail_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
         capabilities: redis.capabilities.clone(),

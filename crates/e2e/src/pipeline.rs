@@ -194,6 +194,24 @@ impl Pipeline {
         (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
     }
 
+    /// Posts a body to producer-api with further headers; the answer.
+    pub async fn post_with(&self, headers: &[(&str, &str)], body: String) -> reqwest::Response {
+        let mut request = reqwest::Client::new().post(self.url(Role::Producer, "/v1/events")).body(body);
+        for (name, value) in headers.iter().chain(&[("content-type", "application/json")]) {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("producer-api answers")
+    }
+
+    /// An entry's fields.
+    pub async fn entry(&self, id: &str) -> HashMap<String, String> {
+        let mut connection = self.connection().await;
+        let range = redis::cmd("XRANGE").arg(&self.stream).arg(id).arg(id).to_owned();
+        let entries: Vec<(String, HashMap<String, String>)> =
+            range.query_async(&mut connection).await.expect("XRANGE succeeds");
+        entries.into_iter().next().expect("the entry is there").1
+    }
+
     /// Asks analytics-worker.
     pub async fn analytics(&self, path: &str) -> Value {
         let answer = reqwest::get(self.url(Role::Analytics, path)).await.expect("analytics-worker answers");

@@ -26,7 +26,7 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
-        let authority = Authority::new("orderflow test");
+        let authority = Authority::new("the right one");
         let dir = TempDir::new().expect("a directory");
         let ca = authority.write(dir.path(), "ca");
         let server = authority.issue(&NAMES).write(dir.path(), "redis");
@@ -34,8 +34,11 @@ impl Rig {
         let tls = RedisTls { ca: ca.clone(), cert: server.cert, key: server.key, clients_show_one: true };
         // The users outlive a restart.
         let users = dir.path().join("users.acl");
-        fs::write(&users, format!("user default on nopass ~* &* +@all\nuser {USER} on >first ~* &* +@all\n"))
-            .expect("a file");
+        fs::write(
+            &users,
+            format!("user default on nopass ~* &* +@all\nuser {USER} on >first-s3cret ~* &* +@all\n"),
+        )
+        .expect("a file");
         let redis = RedisServer::builder()
             .append_only(true)
             .tls(tls)
@@ -47,7 +50,7 @@ impl Rig {
             fs::write(dir.path().join(name), text).expect("a file");
             dir.path().join(name)
         };
-        let password = rig_file("password", "first\n");
+        let password = rig_file("password", "first-s3cret\n");
         for (key, path) in
             [("TLS_CA", ca), ("TLS_CERT", client.cert), ("TLS_KEY", client.key), ("PASSWORD__FILE", password)]
         {
@@ -55,6 +58,8 @@ impl Rig {
         }
         pipeline.set("ORDERFLOW__REDIS__USERNAME", USER);
         pipeline.set("ORDERFLOW__LOG__FORMAT", "json");
+        // A handshake of a debug build on a busy machine.
+        pipeline.set("ORDERFLOW__REDIS__CONNECT_TIMEOUT", "10s");
         Self { authority, dir, pipeline }
     }
 
@@ -100,13 +105,13 @@ async fn all_services_work_over_tls_and_outlive_renewed_certificates_and_passwor
     rig.counts(2).await;
 
     // The password changes, and whoever has the old one is thrown out.
-    rig.acl(&["ACL", "SETUSER", USER, "resetpass", ">second"]).await;
+    rig.acl(&["ACL", "SETUSER", USER, "resetpass", ">second-s3cret"]).await;
     rig.acl(&["CLIENT", "KILL", "USER", USER]).await;
-    fs::write(rig.path("password"), "second\n").expect("a file");
+    fs::write(rig.path("password"), "second-s3cret\n").expect("a file");
     rig.counts(3).await;
     for service in &services {
         let log = service.log();
-        assert!(!log.contains("first") && !log.contains("second"), "{}", service.name());
+        assert!(!log.contains("s3cret"), "{}", service.name());
     }
 }
 
@@ -118,7 +123,7 @@ async fn a_server_that_is_not_trusted_is_told_with_what_to_do() {
     for service in &services {
         let reason =
             eventually(SOON, "the service says why it is not ready", async || reason(service).await).await;
-        assert!(reason.contains("(tls)") && reason.contains("set redis.tls_ca"), "{reason}");
+        assert!(reason.contains("set redis.tls_ca"), "{reason}");
     }
     let (ok, said) = rig.pipeline.run("orderflow", &["groups"], &[]).await;
     assert!(!ok && said.contains("set redis.tls_ca"), "{said}");
@@ -132,11 +137,8 @@ async fn reason(service: &Service) -> Result<String, String> {
     let answer = reqwest::get(service.ops_url("/readyz")).await.map_err(|error| error.to_string())?;
     let answer: Value = answer.json().await.map_err(|error| error.to_string())?;
     let reasons = answer["reasons"].to_string();
-    if reasons.contains("redis: ") && !reasons.contains("not checked yet") {
-        Ok(reasons)
-    } else {
-        Err(reasons)
-    }
+    // On a busy machine the first looks may time out.
+    if reasons.contains("(tls)") { Ok(reasons) } else { Err(reasons) }
 }
 
 #[tokio::test]
@@ -183,7 +185,7 @@ async fn services_speak_tls_to_their_clients_and_to_each_other() {
         reqwest::Client::builder().no_proxy().tls_backend_preconfigured(config).build().expect("a client");
     let https = |role: Role, path: &str| rig.pipeline.url(role, path).replace("http:", "https:");
     // The console sends it on to the producer.
-    let event = json!({ "type": "order.paid", "order_id": "o-1", "customer": "eve", "amount": "0.01" });
+    let event = json!({ "type": "order.paid", "count": 1 });
     let sent = http.post(https(Role::Console, "/api/produce")).json(&event).send().await.expect("an answer");
     assert!(sent.status().is_success(), "{:?}", sent.text().await);
     rig.pipeline.settled().await;
@@ -195,7 +197,7 @@ async fn services_speak_tls_to_their_clients_and_to_each_other() {
         .json()
         .await
         .expect("JSON");
-    assert_eq!(summary["revenue"], "0.01", "{summary}");
+    assert_eq!(summary["by_type"]["order.paid"]["count"], 1, "{summary}");
     // A lever, over the address that the worker has registered.
     let (ok, said) =
         rig.pipeline.run("orderflow", &["claim", "notifications", "worker-a", "--json"], &[]).await;

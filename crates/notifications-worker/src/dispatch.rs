@@ -149,8 +149,8 @@ impl Dispatcher {
             && let Err(error) = self.marks.mark(message.id, &errand.target.mark).await
         {
             self.metrics.marks_failed.inc();
-            let (id, channel) = (message.id, errand.lane.channel.name());
-            tracing::warn!(%id, channel, %error, "sent, but the mark could not be written; it may be sent once more");
+            let (entry, channel) = (message.id, errand.lane.channel.name());
+            tracing::warn!(%entry, channel, %error, "sent, but the mark could not be written; it may be sent once more");
         }
         attempt
     }

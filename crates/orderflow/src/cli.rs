@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Claim(tools::claim::Args),
     /// Give one consumer's pending entries to another
     Handover(tools::handover::Args),
+    /// Show or change what a running service logs
+    Log(Box<tools::log::Args>),
     /// Remove the oldest entries of the stream, after showing who still needs them
     Trim(Box<trim::Args>),
     /// Print a completion script for a shell

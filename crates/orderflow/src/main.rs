@@ -59,6 +59,7 @@ fn main() -> ExitCode {
             Command::Consumers(args) => tools::consumers::run(args).await,
             Command::Claim(args) => tools::claim::run(args).await,
             Command::Handover(args) => tools::handover::run(args).await,
+            Command::Log(args) => tools::log::run(*args).await,
             Command::Trim(args) => trim::run(*args).await,
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),

@@ -5,16 +5,21 @@ use std::{sync::Arc, time::Duration};
 use order_events::EventTypes;
 use stream_core::EventStream;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::{admission::Admission, group_commit::Queue, metrics::Metrics};
+use crate::{
+    admission::Admission, group_commit::Queue, http::NdjsonLimits, metrics::Metrics, tail::Tails,
+};
 
 /// Bounds of one request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Most bytes of a body.
     pub(crate) body_bytes: usize,
     /// Longest time until the client has its answer.
     pub(crate) request_deadline: Duration,
+    /// And of NDJSON requests, which have no size and no deadline.
+    pub(crate) ndjson: NdjsonLimits,
 }
 
 /// The state of the router. Clones share it.
@@ -26,9 +31,11 @@ struct Shared {
     stream: EventStream,
     queue: Arc<Queue>,
     admission: Admission,
+    tails: Tails,
     types: EventTypes,
     metrics: Metrics,
     limits: Limits,
+    shutdown: CancellationToken,
 }
 
 impl App {
@@ -36,11 +43,13 @@ impl App {
         stream: EventStream,
         queue: Arc<Queue>,
         admission: Admission,
+        tails: Tails,
         types: EventTypes,
         metrics: Metrics,
         limits: Limits,
+        shutdown: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Shared { stream, queue, admission, types, metrics, limits }))
+        Self(Arc::new(Shared { stream, queue, admission, tails, types, metrics, limits, shutdown }))
     }
 
     /// The stream, for reading; everything written goes through the [queue](Self::queue).
@@ -58,6 +67,11 @@ impl App {
         &self.0.admission
     }
 
+    /// The live tail.
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.0.tails
+    }
+
     /// The types that may be sent.
     pub(crate) fn types(&self) -> &EventTypes {
         &self.0.types
@@ -70,6 +84,16 @@ impl App {
     /// Most bytes of a body.
     pub(crate) fn body_limit_bytes(&self) -> usize {
         self.0.limits.body_bytes
+    }
+
+    /// Bounds of NDJSON requests.
+    pub(crate) fn ndjson(&self) -> &NdjsonLimits {
+        &self.0.limits.ndjson
+    }
+
+    /// Cancelled when the service is to end: what would go on for long ends by itself.
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.0.shutdown
     }
 
     /// When a request that came in now must have its answer.

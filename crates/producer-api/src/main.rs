@@ -3,10 +3,12 @@
 mod admission;
 mod app;
 mod clock;
+mod filter;
 mod group_commit;
 mod http;
 mod metrics;
 mod service;
+mod tail;
 
 use std::process::ExitCode;
 

@@ -1,23 +1,24 @@
 //! The service as a whole: what it is built of, and how it ends.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use order_events::EventTypes;
+use order_events::{EventTypes, MAX_ENTRY_BYTES};
 use service_kit::{
     Context, Redis,
     config::Retention,
     http::{Listener, Port},
 };
 use stream_core::EventStream;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admission::{Admission, watch},
     app::{App, Limits},
     group_commit::{self, Writers},
-    http,
+    http::{self, NdjsonLimits},
     metrics::Metrics,
+    tail::Tails,
 };
 
 /// A producer-api that listens and has not begun to serve.
@@ -54,9 +55,25 @@ impl ProducerApi {
         let limits = Limits {
             body_bytes: settings.producer.body_limit_bytes,
             request_deadline: settings.producer.request_deadline,
+            ndjson: NdjsonLimits {
+                line_bytes: settings.producer.body_limit_bytes.min(MAX_ENTRY_BYTES),
+                batch_lines: settings.producer.batch_max,
+                idle_timeout: settings.producer.ndjson_idle_timeout,
+                requests: Arc::new(Semaphore::new(settings.producer.ndjson_requests_max)),
+            },
         };
         let stream = redis.stream.clone();
-        let app = App::new(stream.clone(), queue, admission.clone(), types, metrics, limits);
+        let tails = Tails::new(redis, &settings.producer, metrics.clone(), context.shutdown.clone())?;
+        let app = App::new(
+            stream.clone(),
+            queue,
+            admission.clone(),
+            tails,
+            types,
+            metrics,
+            limits,
+            context.shutdown.clone(),
+        );
         let drain_timeout = settings.worker.drain_timeout;
         Ok(Self { listener, app, writers, admission, stream, retention, drain_timeout })
     }

@@ -34,14 +34,18 @@ pub mod config;
 pub mod http;
 #[cfg(feature = "admin-client")]
 pub mod http_client;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod redis;
+pub mod request;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod trace;
 pub mod worker;
 
 pub use capabilities::ServerCapabilities;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 use stream_core::{Worker, WorkerError, WorkerHealth, WorkerSettings};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Condition, Context, Readiness, Redis, Settings, admin};
+use crate::{Condition, Context, Readiness, Redis, Settings, admin, trace::DeliveryTracer};
 
 /// How often the worker's health is looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
@@ -52,6 +52,10 @@ pub fn build(
 ) -> Result<Worker, WorkerError> {
     let worker =
         Worker::new(redis.connector.clone(), redis.stream.clone(), group, settings, &context.registry)?;
+    let worker = match DeliveryTracer::new() {
+        Some(tracer) => worker.with_tracer(tracer),
+        None => worker,
+    };
     let mut ready = worker.consumers_ready();
     let readiness = context.readiness.clone();
     readiness.set(Condition::Consumers, Err("no consumer has its name yet"));

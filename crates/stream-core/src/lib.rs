@@ -8,6 +8,7 @@ mod counters;
 mod effects;
 mod entry;
 mod error;
+mod feed;
 mod id;
 mod key;
 mod lease;
@@ -27,6 +28,7 @@ pub use counters::ConsumerCounters;
 pub use effects::Effects;
 pub use entry::{Entry, Fields};
 pub use error::{Error, ErrorKind};
+pub use feed::{Feed, FeedBounds, Heard, Listener, News};
 pub use id::{ParseStreamIdError, StreamId};
 pub use key::{StreamKey, StreamKeyError};
 pub use lease::{Holder, Lease, NameError, NameLease, NameRenewal, Take};
@@ -46,6 +48,7 @@ pub use stream::{
 pub use tls_fault::TlsFault;
 pub use worker::{
     ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ConsumersReady, ControlError, Delivery,
-    DrainReport, HandedOver, Handler, Outcome, Projection, RecentDelivery, RecentOutcome, Rejection, Removed,
-    Worker, WorkerControl, WorkerError, WorkerHealth, WorkerMetrics, WorkerSettings, WorkerStatus,
+    DrainReport, HandedOver, Handled, Handler, Outcome, Projection, RecentDelivery, RecentOutcome, Rejection,
+    Removed, Run, RunSpan, SettleOutcome, SettleSpan, Settlement, Tracer, Worker, WorkerControl, WorkerError,
+    WorkerHealth, WorkerMetrics, WorkerSettings, WorkerStatus,
 };

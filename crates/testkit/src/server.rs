@@ -64,6 +64,8 @@ impl RedisServer {
     }
 
     pub(crate) async fn launch(options: RedisOptions) -> Result<Self, StartError> {
+        // An HTTP client that was built with TLS, for whatever crate, panics where nobody has said whose.
+        _ = rustls::crypto::ring::default_provider().install_default();
         let dir = TempDir::with_prefix("orderflow-redis-").map_err(StartError::Directory)?;
         let mut attempt = 1;
         loop {
@@ -127,7 +129,7 @@ impl RedisServer {
     ///
     /// If the server cannot be reached or refuses a line.
     pub fn set_users(&mut self, lines: &str) {
-        let client = redis::Client::open(self.url()).expect("the URL is well-formed");
+        let client = self.options.client(self.port).expect("the URL is well-formed");
         let mut connection = client.get_connection().expect("the server is reachable");
         for line in lines.lines() {
             let mut words = line.split(' ');

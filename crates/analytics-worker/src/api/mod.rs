@@ -15,7 +15,7 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use service_kit::{Problem, problem};
+use service_kit::{Problem, problem, request::RequestLayer};
 use stream_core::{Error, ErrorKind};
 
 use crate::queries::Source;
@@ -50,6 +50,7 @@ pub(crate) fn router(source: Source, deadline: Duration) -> Router {
         .route("/v1/analytics/orders/{order_id}", get(order))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(RequestLayer::new())
         .with_state(Api { source, deadline, logged: Arc::default() })
 }
 

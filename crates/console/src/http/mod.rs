@@ -13,7 +13,10 @@ mod tail;
 mod tests;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
-use service_kit::problem::{method_not_allowed, not_found};
+use service_kit::{
+    problem::{method_not_allowed, not_found},
+    request::RequestLayer,
+};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -121,5 +124,6 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::from_fn(form::translate))
         .layer(middleware::from_fn_with_state(app.clone(), guard::count))
         .layer(middleware::from_fn(guard::protect))
+        .layer(RequestLayer::new())
         .with_state(app)
 }

@@ -28,6 +28,7 @@ fn app() -> App {
         settings: Arc::new(settings),
         registry: Registry::new(),
         readiness: Readiness::new([]),
+        listeners: service_kit::http::Listeners::default(),
         ops: OpsRoutes::default(),
         shutdown: CancellationToken::new(),
     };

@@ -6,11 +6,16 @@ use std::{
 };
 
 use order_events::OrderEvent;
-use tokio::sync::Notify;
+use service_kit::trace::Sending;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Cause, Failure, Ticket,
     submission::{Part, Submission},
+    traced,
 };
 use crate::{
     admission::Admission,
@@ -35,6 +40,8 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     /// Wakes writers: something waits, or the queue was closed.
     changed: Notify,
+    /// Wakes those who wait for room.
+    left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +61,20 @@ enum Found {
     Closed,
 }
 
+/// Events that ask to be queued, each saying which trace it is part of.
+struct Offer {
+    events: Vec<OrderEvent>,
+    sending: Sending,
+}
+
+impl Offer {
+    fn begin(mut events: Vec<OrderEvent>) -> Self {
+        let sending = Sending::begin(events.len());
+        traced::mark(&mut events, &sending);
+        Self { events, sending }
+    }
+}
+
 impl Queue {
     pub(super) fn new(
         capacity: usize,
@@ -61,8 +82,8 @@ impl Queue {
         admission: Admission,
         metrics: Metrics,
     ) -> Self {
-        let waiting = Mutex::default();
-        Self { capacity, pipeline_events, admission, metrics, waiting, changed: Notify::new() }
+        let (waiting, changed, left) = Default::default();
+        Self { capacity, pipeline_events, admission, metrics, waiting, changed, left }
     }
 
     /// Queues the events of one request, all of them or none. `bytes` is the size of its body.
@@ -70,22 +91,53 @@ impl Queue {
     /// A request that is larger than the whole capacity is taken while nothing else waits: it could never
     /// be sent otherwise.
     pub(crate) fn submit(&self, events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, Failure> {
+        self.try_submit(Offer::begin(events), bytes).map_err(|(cause, offer)| self.refuse(&offer, cause))
+    }
+
+    /// The same for those who can wait: a full queue refuses only at `deadline`.
+    pub(crate) async fn submit_by(
+        &self,
+        events: Vec<OrderEvent>,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Ticket, Failure> {
+        let mut offer = Offer::begin(events);
+        loop {
+            // Made before looking, so that a change in between is not missed.
+            let left = self.left.notified();
+            match self.try_submit(offer, bytes) {
+                Ok(ticket) => return Ok(ticket),
+                Err((Cause::QueueFull, back)) if Instant::now() < deadline => offer = back,
+                Err((cause, offer)) => return Err(self.refuse(&offer, cause)),
+            }
+            // Whether in time or not: the next look tells.
+            _ = timeout_at(deadline, left).await;
+        }
+    }
+
+    fn refuse(&self, offer: &Offer, cause: Cause) -> Failure {
+        self.count(&offer.events, cause.event_outcome());
+        offer.sending.failed(traced::label(cause), "no");
+        Failure::not_stored(cause)
+    }
+
+    /// Gives the offer back if it is not taken.
+    fn try_submit(&self, offer: Offer, bytes: usize) -> Result<Ticket, (Cause, Offer)> {
         let mut waiting = self.waiting();
         let refused = if waiting.closed {
             Some(Cause::ShuttingDown)
         } else if let Some(cap) = self.admission.closed() {
             Some(Cause::AtCap(cap))
         } else {
-            (!self.make_room(&mut waiting, events.len(), bytes)).then_some(Cause::QueueFull)
+            (!self.make_room(&mut waiting, offer.events.len(), bytes)).then_some(Cause::QueueFull)
         };
         if let Some(cause) = refused {
-            drop(waiting);
-            self.count(&events, cause.event_outcome());
-            return Err(Failure::not_stored(cause));
+            return Err((cause, offer));
         }
+        let Offer { events, sending } = offer;
         waiting.events += events.len();
         waiting.bytes += bytes;
-        let (submission, ticket) = Submission::new(events, bytes);
+        let (submission, ticket) = Submission::new(events, bytes, sending);
         waiting.submissions.push_back(submission);
         self.metrics.queued(waiting.events);
         drop(waiting);
@@ -97,6 +149,7 @@ impl Queue {
     pub(super) fn close(&self) {
         self.waiting().closed = true;
         self.changed.notify_waiters();
+        self.left.notify_waiters();
     }
 
     /// Events that wait.
@@ -160,6 +213,7 @@ impl Queue {
         if more {
             self.changed.notify_one();
         }
+        self.left.notify_waiters();
         match parts.is_empty() {
             false => Found::Parts(parts),
             true if closed => Found::Closed,

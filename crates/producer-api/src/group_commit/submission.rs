@@ -7,12 +7,13 @@ use std::{
 };
 
 use order_events::OrderEvent;
+use service_kit::trace::{Sending, SpanLink};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
 
-use super::{Cause, Failure, Outcome};
+use super::{Cause, Failure, Outcome, traced};
 
 /// The events of one request and what is known of them.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Submission {
     events: Vec<OrderEvent>,
     /// Size of the body they came in: about what they take in memory.
     bytes: usize,
+    /// The part of the request's trace that sees them to the stream.
+    sending: Sending,
     progress: Mutex<Progress>,
     /// Signalled once, when the last outcome is there.
     settled: Notify,
@@ -37,11 +40,11 @@ struct Progress {
 }
 
 impl Submission {
-    pub(super) fn new(events: Vec<OrderEvent>, bytes: usize) -> (Arc<Self>, Ticket) {
+    pub(super) fn new(events: Vec<OrderEvent>, bytes: usize, sending: Sending) -> (Arc<Self>, Ticket) {
         debug_assert!(!events.is_empty(), "nobody would ever settle a submission without events");
         let progress = Progress { outcomes: Vec::with_capacity(events.len()), ..Progress::default() };
         let progress = Mutex::new(progress);
-        let submission = Arc::new(Self { events, bytes, progress, settled: Notify::new() });
+        let submission = Arc::new(Self { events, bytes, sending, progress, settled: Notify::new() });
         (Arc::clone(&submission), Ticket(submission))
     }
 
@@ -117,6 +120,7 @@ impl Ticket {
         drop(progress);
         outcomes.resize(taken, Err(Failure::unknown(Cause::Deadline)));
         outcomes.resize(self.0.events.len(), Err(Failure::not_stored(Cause::Deadline)));
+        traced::tell(&self.0.sending, &outcomes);
         outcomes
     }
 }
@@ -142,6 +146,11 @@ impl Part {
             Some(submission) => &submission.events[self.range.clone()],
             None => &[],
         }
+    }
+
+    /// What a pipeline that takes this part along is linked to, if the request's trace is recorded.
+    pub(super) fn link(&self) -> Option<SpanLink> {
+        self.submission.as_ref()?.sending.link()
     }
 
     /// The bytes that belong to this part, on average.

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use order_events::OrderEvent;
+use service_kit::trace::Writing;
 use stream_core::ErrorKind;
 use tokio::{
     task::{JoinError, JoinSet},
@@ -133,9 +134,13 @@ impl<S: Sink> Writer<S> {
     /// Writes one pipeline; an outcome for each event of each part, in order.
     async fn write(&self, parts: &[Part]) -> Vec<Outcome> {
         let events: Vec<&OrderEvent> = parts.iter().flat_map(Part::events).collect();
+        let writing = Writing::begin(parts.iter().filter_map(Part::link), events.len());
         let begun = Instant::now();
         let Appended { mut outcomes, length, error } = self.sink.append(&events).await;
         self.metrics.append(events.len(), begun.elapsed());
+        if let Some(writing) = writing {
+            writing.ended(error.as_deref());
+        }
         if let Some(length) = length {
             self.admission.appended(length);
         }

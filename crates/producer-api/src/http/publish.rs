@@ -1,26 +1,85 @@
-//! `POST /v1/events`: one event or a batch, from JSON to the stream.
+//! `POST /v1/events`: one event or a batch, from whatever form to the stream.
 
 use axum::{
     extract::{Request, State},
-    response::Response,
+    http::{HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
 };
-use order_events::{Body, BodyError, EventProblem, ParseContext, parse_body};
+use order_events::{Body, BodyError, EventProblem, ParseContext, cloudevents, parse_body};
 use service_kit::Problem;
 
-use super::{body::read_json, problems, receipt};
+use super::{
+    body,
+    cloudevents::attributes,
+    document::PublishAnswers,
+    encoding::{self, Encoding},
+    media_type::{self, Form},
+    ndjson, problems, receipt,
+    schemas::EventOrBatch,
+};
 use crate::{app::App, clock::unix_ms, metrics::Metrics};
 
+/// Append one event, or a batch
+///
+/// An object is one event, an array of 1 to 1,000 objects a batch. Everything is validated before anything is written: a bad event
+/// means that nothing was, and the answer names every mistake. Then everything is written, and the answer says of each event what
+/// became of it.
+///
+/// `stored` is `yes`, `no` (safe to send again) or `unknown` (Redis did not answer: sending it again may store it twice).
+#[utoipa::path(
+    post, path = "/v1/events", operation_id = "publishEvents", tag = "writing", responses(PublishAnswers),
+    request_body(content = EventOrBatch, description = "At most `producer.body_limit_bytes`, after inflation if it is compressed (gzip, zstd)", examples(
+        ("one" = (value = json!({"type": "order.paid", "order_id": "o-1001", "customer": "c-7", "amount": "49.50"}))),
+        ("batch" = (value = json!([
+            {"type": "order.placed", "order_id": "o-1002", "customer": "c-8", "amount": 12, "ts_ms": 1_716_998_413_540_u64},
+            {"type": "order.paid", "order_id": "o-1002", "customer": "c-8", "amount": "12.00", "gift": true},
+        ]))),
+    )),
+)]
+pub(super) async fn publish(State(app): State<App>, request: Request) -> Response {
+    // What is refused for its form is told which forms there are.
+    match take(app, request).await {
+        Ok(response) => response,
+        Err(problem) => {
+            let allowed: Option<(HeaderName, &str)> = match problem.kind() {
+                problems::UNSUPPORTED_MEDIA_TYPE => Some((header::ACCEPT, media_type::ACCEPTED)),
+                problems::UNSUPPORTED_ENCODING => Some((header::ACCEPT_ENCODING, encoding::ACCEPTED)),
+                _ => None,
+            };
+            let mut response = problem.into_response();
+            if let Some((name, value)) = allowed {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            response
+        }
+    }
+}
+
+async fn take(app: App, request: Request) -> Result<Response, Problem> {
+    let form = Form::of(request.headers())?;
+    let encoding = Encoding::of(request.headers())?;
+    match form {
+        Form::Ndjson => ndjson::import(app, request, encoding).await,
+        _ => store(&app, request, form, encoding).await,
+    }
+}
+
 /// Validates everything, then writes everything, and says of each event what became of it.
-pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let body = read_json(request, app.body_limit_bytes(), app.deadline()).await?;
+async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> Result<Response, Problem> {
+    let refused = |error: BodyError| {
+        count_rejected(app.metrics(), &error);
+        problems::invalid_body(&error)
+    };
+    let attributes = match form {
+        Form::BinaryCloudEvent => attributes(request.headers()).map_err(refused)?,
+        _ => Vec::new(),
+    };
+    let body = body::read(request, encoding, app.body_limit_bytes(), app.deadline()).await?;
     // From here on, so that a body that was slow to arrive leaves Redis its time: an answer that came too late would say
     // `unknown` of events that a moment more would have stored.
     let deadline = app.deadline();
     let context = ParseContext { types: app.types(), now_ms: unix_ms() };
-    let parsed = parse_body(&body, &context).map_err(|error| {
-        count_rejected(app.metrics(), &error);
-        problems::invalid_body(&error)
-    })?;
+    let parsed = parse(form, &attributes, &body, &context).map_err(refused)?;
     let bytes = body.len();
     // The events own what they need; a request that waits should not hold its body as well.
     drop(body);
@@ -36,6 +95,24 @@ pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<
         receipt::of_one(&outcomes, app.stream().key(), app.admission())
     } else {
         receipt::of_batch(&outcomes, app.admission())
+    }
+}
+
+fn parse(
+    form: Form,
+    attributes: &[(String, String)],
+    body: &[u8],
+    context: &ParseContext<'_>,
+) -> Result<Body, BodyError> {
+    match form {
+        Form::Json => parse_body(body, context),
+        Form::CloudEvent => cloudevents::parse_event(body, context).map(Body::One),
+        Form::CloudEventsBatch => cloudevents::parse_batch(body, context).map(Body::Batch),
+        Form::BinaryCloudEvent => {
+            let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            cloudevents::parse_binary(attributes, body, context).map(Body::One)
+        }
+        Form::Ndjson => unreachable!("it is not read as a whole"),
     }
 }
 

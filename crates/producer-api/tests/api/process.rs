@@ -27,7 +27,9 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the binary with these settings; its ports are free ones.
     pub(crate) fn start(redis: &RedisServer, stream: &str, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_producer-api"));
+        // Another build of it, if one is named: figures are taken from a release build.
+        let program = std::env::var_os("PRODUCER_API_BIN");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_producer-api").into()));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.contains("REDIS") || name.starts_with("ORDERFLOW")) {
                 command.env_remove(name);
@@ -79,6 +81,13 @@ impl Process {
             let line = line.unwrap_or_else(|_| panic!("no log lines {left:?}"));
             left.retain(|message| line["message"] != *message);
         }
+    }
+
+    /// The most memory that the process has taken so far, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     pub(crate) fn terminate(&self) {

@@ -16,7 +16,9 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, Url, redi
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub use answers::{ClaimAnswer, ConsumerAnswer, HandoverAnswer, RecentAnswer, RemovedAnswer, WorkerAnswer};
+pub use answers::{
+    ClaimAnswer, ConsumerAnswer, HandoverAnswer, LogAnswer, RecentAnswer, RemovedAnswer, WorkerAnswer,
+};
 pub use error::AdminError;
 
 use crate::{
@@ -126,6 +128,30 @@ impl AdminClient {
             address: address.to_owned(),
             reason: "it does not say how many it will drop".to_owned(),
         })
+    }
+
+    /// `GET /admin/log`: what a service logs, at the address of its ops port.
+    pub async fn log(&self, address: &str) -> Result<LogAnswer, AdminError> {
+        let request = self.request(address, Method::GET, &["log"], None)?;
+        self.send(address, request).await
+    }
+
+    /// Has a service log what `filter` says; for as long as `lasting` says (`"10m"`), if it does.
+    pub async fn set_log(
+        &self,
+        address: &str,
+        filter: &str,
+        lasting: Option<&str>,
+    ) -> Result<LogAnswer, AdminError> {
+        let body = json!({ "filter": filter, "for": lasting });
+        let request = self.request(address, Method::PUT, &["log"], None)?.json(&body);
+        self.send(address, request).await
+    }
+
+    /// Has a service log what its configuration says.
+    pub async fn reset_log(&self, address: &str) -> Result<LogAnswer, AdminError> {
+        let request = self.request(address, Method::DELETE, &["log"], None)?;
+        self.send(address, request).await
     }
 
     /// `POST /admin/<path>` with a body; a `204` is read as JSON's `null`.

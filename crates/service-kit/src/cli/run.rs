@@ -12,7 +12,11 @@ use super::{Context, Service};
 use crate::config::Settings;
 use crate::http::{Listeners, Port};
 use crate::ops::{self, Condition, OpsRoutes, Readiness};
-use crate::{shutdown, telemetry};
+use crate::{
+    admin, shutdown,
+    telemetry::{self, LogFilter},
+    trace::{self, SpanCounts},
+};
 
 /// Longest wait for a scrape or probe in flight, and for blocking tasks, after the service ended.
 const END_GRACE: Duration = Duration::from_secs(1);
@@ -23,20 +27,32 @@ where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    let spans = match SpanCounts::new() {
+        Ok(spans) => spans,
+        Err(error) => return cannot_start(service, &error),
+    };
+    // Before the log, which spans get a part of, and before the runtime, which the exporter must not block.
+    let traces = trace::start(service.name, service.version, &settings.stream.key, &spans);
     let rust_log = std::env::var("RUST_LOG").ok();
-    if let Err(error) = telemetry::init(service.name, &settings.log, rust_log.as_deref()) {
-        _ = writeln!(io::stderr(), "{}: {error}", service.name);
-        return false;
+    let log = match telemetry::init(service.name, &settings.log, rust_log.as_deref()) {
+        Ok(log) => log,
+        Err(error) => return cannot_start(service, &error),
+    };
+    match traces {
+        Ok(None) => {}
+        Ok(Some(endpoint)) => tracing::info!(endpoint, "traces are on"),
+        Err(error) => tracing::error!(%error, "traces stay off"),
     }
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the async runtime")
         .and_then(|runtime| {
-            let result = runtime.block_on(supervise(service, settings, run));
+            let result = runtime.block_on(supervise(service, settings, &log, &spans, run));
             runtime.shutdown_timeout(END_GRACE);
             result
         });
+    trace::stop();
     match result {
         Ok(()) => tracing::info!("stopped"),
         Err(ref error) => tracing::error!(error = format!("{error:#}"), "failed"),
@@ -44,7 +60,18 @@ where
     result.is_ok()
 }
 
-async fn supervise<F, Fut>(service: &Service, settings: Settings, run: F) -> anyhow::Result<()>
+fn cannot_start(service: &Service, error: &dyn std::error::Error) -> bool {
+    _ = writeln!(io::stderr(), "{}: {error}", service.name);
+    false
+}
+
+async fn supervise<F, Fut>(
+    service: &Service,
+    settings: Settings,
+    log: &LogFilter,
+    spans: &SpanCounts,
+    run: F,
+) -> anyhow::Result<()>
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -52,9 +79,11 @@ where
     let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry, service.name, service.version)
+        .and_then(|()| registry.register(spans.collector()))
         .context("cannot register the process metrics")?;
     let readiness = Readiness::new([Condition::Redis]);
     let routes = OpsRoutes::default();
+    routes.mount(admin::log_router(log.clone(), &settings.admin));
 
     let settings = Arc::new(settings);
     let listeners = Listeners::register(Arc::clone(&settings), &registry)

@@ -230,6 +230,10 @@ impl<'a> Checker<'a> {
             ("producer.queue_capacity", producer.queue_capacity as u64),
             ("producer.batch_max", producer.batch_max as u64),
             ("producer.pipelines_in_flight", producer.pipelines_in_flight as u64),
+            ("producer.tail_subscribers_max", producer.tail_subscribers_max as u64),
+            ("producer.tail_buffer", producer.tail_buffer as u64),
+            ("producer.tail_buffer_bytes", producer.tail_buffer_bytes as u64),
+            ("producer.ndjson_requests_max", producer.ndjson_requests_max as u64),
             ("worker.read_count", worker.read_count as u64),
             ("worker.max_in_flight", worker.max_in_flight as u64),
             ("worker.concurrency", worker.concurrency as u64),
@@ -250,6 +254,8 @@ impl<'a> Checker<'a> {
         for (key, count, max) in [
             ("worker.max_in_flight", worker.max_in_flight, MAX_IN_FLIGHT_MAX),
             ("worker.max_parked", worker.max_parked, MAX_IN_FLIGHT_MAX),
+            ("producer.tail_subscribers_max", producer.tail_subscribers_max, SUBSCRIBERS_MAX),
+            ("producer.tail_buffer", producer.tail_buffer, SUBSCRIBER_BUFFER_MAX),
             ("console.subscribers_max", console.subscribers_max, SUBSCRIBERS_MAX),
             ("console.subscriber_buffer", console.subscriber_buffer, SUBSCRIBER_BUFFER_MAX),
         ] {
@@ -303,6 +309,8 @@ impl<'a> Checker<'a> {
             ("tls.handshake_timeout", settings.tls.handshake_timeout, HTTP_DURATION_MIN),
             ("tls.reload_interval", settings.tls.reload_interval, RELOAD_INTERVAL_MIN),
             ("producer.request_deadline", producer.request_deadline, above_zero),
+            ("producer.tail_heartbeat", producer.tail_heartbeat, above_zero),
+            ("producer.ndjson_idle_timeout", producer.ndjson_idle_timeout, above_zero),
             ("worker.block", worker.block, REDIS_DURATION_MIN),
             ("worker.handler_timeout", worker.handler_timeout, above_zero),
             ("worker.claim_min_idle", worker.claim_min_idle, REDIS_DURATION_MIN),

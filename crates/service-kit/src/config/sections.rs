@@ -146,6 +146,18 @@ sections! {
         batch_max: usize,
         /// Pipelines written at the same time: hides the round trip without flooding Redis.
         pipelines_in_flight: usize,
+        /// Bounds the connections that listen to the live tail.
+        tail_subscribers_max: usize,
+        /// Bounds the events that a subscriber of the tail may be behind before it is dropped.
+        tail_buffer: usize,
+        /// Bounds the memory of the same, which all subscribers share, in bytes.
+        tail_buffer_bytes: usize,
+        /// Lets both ends of a silent tail notice a broken connection.
+        tail_heartbeat: Duration,
+        /// Bounds the memory of all NDJSON requests together.
+        ndjson_requests_max: usize,
+        /// How long a client may be silent, or deaf, in an NDJSON request, which has no deadline as a whole.
+        ndjson_idle_timeout: Duration,
     }
 
     /// The worker runtime of notifications-worker and analytics-worker.

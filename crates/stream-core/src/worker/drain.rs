@@ -120,7 +120,7 @@ async fn accept_orphans<P: Process>(
         Ok(rows) => rows,
         Err(error) => {
             context.metrics.redis_error(error.kind());
-            tracing::warn!(consumer = %context.consumer, %error, "could not look for what the last read was handed");
+            tracing::warn!(group = %context.group, consumer = %context.consumer, %error, "could not look for what the last read was handed");
             return;
         }
     };
@@ -171,10 +171,10 @@ async fn give_back<P: Process>(
     if let Err(error) = context.stream.release(&context.group, &context.consumer, &uncounted, &counted).await
     {
         context.metrics.redis_error(error.kind());
-        tracing::warn!(consumer = %context.consumer, %error, "could not release entries; peers claim them later");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, %error, "could not release entries; peers claim them later");
     }
     if !started.is_empty() {
-        tracing::warn!(consumer = %context.consumer, count = started.len(), first = ?started.first(), "handlers did not finish in time; abandoned");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, count = started.len(), first = ?started.first(), "handlers did not finish in time; abandoned");
     }
     for id in unstarted {
         engine.forget(*id, DeliveryOutcome::Released);

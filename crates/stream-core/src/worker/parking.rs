@@ -107,7 +107,8 @@ impl<P: Process> Engine<P> {
         // A dependency that is down must not flood the log.
         if let Some(suppressed) = self.context.health.may_repeat(("handling failed", "retry"), 1, now) {
             tracing::warn!(
-                group = %self.context.group, %id, attempt = deliveries, reason, ?delay, suppressed,
+                group = %self.context.group, consumer = %self.context.consumer, entry = %id,
+                attempt = deliveries, reason, ?delay, suppressed,
                 "handling failed; the entry is tried again"
             );
         }
@@ -123,7 +124,7 @@ impl<P: Process> Engine<P> {
         let now = Instant::now();
         if let Some(suppressed) = self.context.health.may_repeat(("postponed", "postponed"), 1, now) {
             tracing::warn!(
-                group = %self.context.group, %id, reason, ?delay, suppressed,
+                group = %self.context.group, consumer = %self.context.consumer, entry = %id, reason, ?delay, suppressed,
                 "postponed; the entry waits, and this delivery does not count"
             );
         }

@@ -76,6 +76,16 @@ impl Harness {
         self.queue.submit(orders(name, 0..events).into_iter().map(event).collect(), bytes)
     }
 
+    /// The same for those who wait for room.
+    pub(super) fn submit_by(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Ticket, Failure>> + use<> {
+        let (queue, event) = (Arc::clone(&self.queue), event(format!("{name}-0")));
+        async move { queue.submit_by(vec![event], 100, deadline).await }
+    }
+
     /// The next pipeline.
     pub(super) async fn call(&mut self) -> Call {
         timeout(HANG, self.calls.recv()).await.expect("no pipeline was written").expect("writers that run")
