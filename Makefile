@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos bench-overhead check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus schemathesis cloudevents test-import
+.PHONY: help up demo test test-chaos bench-overhead check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus schemathesis cloudevents notification-tools test-import
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -37,7 +37,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser prometheus schemathesis cloudevents
+test: rust redis browser prometheus schemathesis cloudevents notification-tools
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -115,6 +115,9 @@ browser:
 
 prometheus:
 	@deploy/scripts/ensure-prometheus.sh
+
+notification-tools:
+	@deploy/scripts/ensure-notification-tools.sh
 
 schemathesis:
 	@deploy/scripts/ensure-schemathesis.sh

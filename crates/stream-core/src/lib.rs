@@ -42,8 +42,8 @@ pub use stream::{
     DeadLetterQuery, DeadLetters, DeadReason, DeletedDead, Direction, EventStream, GroupInfo, GroupOverview,
     GroupRetention, Handover, HandoverError, HandoverRequest, Lag, MaxLen, Overview, OverviewBounds, Page,
     PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome, RegisteredConsumer,
-    Renewed, Retained, RetentionRule, Retired, SettledDead, Standing, StartAt, StreamInfo, SweepPage, Tail,
-    UnreadableDeadLetter, Whereabouts,
+    Renewed, Retained, RetentionRule, Retired, SentMarks, SettledDead, Standing, StartAt, StreamInfo,
+    SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use tls_fault::TlsFault;
 pub use worker::{

@@ -62,6 +62,7 @@ impl<'a> Checker<'a> {
         self.counts(settings);
         self.durations(settings);
         self.relations(settings);
+        self.notifications(settings);
         self.tls(settings);
     }
 
@@ -217,7 +218,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn names(&mut self, key: &'static str, names: &[String]) {
+    pub(super) fn names(&mut self, key: &'static str, names: &[String]) {
         let mut seen = BTreeSet::new();
         for name in names {
             if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -400,7 +401,7 @@ impl<'a> Checker<'a> {
     }
 
     /// `value` must be below `limit` divided by its divisor.
-    fn below(
+    pub(super) fn below(
         &mut self,
         (key, value): (&'static str, Duration),
         (limit_key, limit, divisor): (&'static str, Duration, u32),
@@ -432,7 +433,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn fail(&mut self, key: &'static str, problem: impl Into<String>, allowed: impl Into<String>) {
+    pub(super) fn fail(&mut self, key: &'static str, problem: impl Into<String>, allowed: impl Into<String>) {
         if self.failed.contains(key) {
             return;
         }

@@ -10,11 +10,13 @@
 mod api_keys;
 mod args;
 mod check;
+mod check_notifications;
 mod error;
 mod layer;
 mod listeners;
 mod print;
 mod resolve;
+mod rows;
 mod schema;
 mod sections;
 mod types;
@@ -27,12 +29,15 @@ pub use api_keys::{ApiKeyEntry, ApiKeys, is_key_id};
 pub use args::ConfigArgs;
 pub use error::{ConfigError, ConfigErrors};
 pub use resolve::Resolved;
+pub use rows::WebhookEndpoint;
 pub(crate) use schema::env_name;
 pub use sections::{
     Admin, Analytics, Auth, Client, Console, DeadLetters, Http, Log, Notifications, Producer, Reaper, Redis,
-    Retention, Settings, Shutdown, Stream, Tls, Worker,
+    Retention, Settings, Shutdown, Smtp, Stream, Tls, Webhook, Worker,
 };
-pub use types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
+pub use types::{
+    AuthMode, Channel, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username,
+};
 
 /// The built-in defaults: a TOML file in which a comment explains every key.
 pub const DEFAULTS_TOML: &str = include_str!("defaults.toml");

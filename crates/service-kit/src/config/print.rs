@@ -15,8 +15,8 @@ pub(super) fn is_secret(key: &str) -> bool {
 
 fn is_credential(key: &str) -> bool {
     let name = last_segment(key);
-    name.ends_with("api_key")
-        || ["token", "password", "secret"].iter().any(|word| name.split('_').any(|part| part == *word))
+    let words = ["token", "password", "secret", "secrets"];
+    name.ends_with("api_key") || words.iter().any(|word| name.split('_').any(|part| part == *word))
 }
 
 pub(super) fn to_toml(settings: &Settings, leaves: &Leaves) -> String {
@@ -25,7 +25,8 @@ pub(super) fn to_toml(settings: &Settings, leaves: &Leaves) -> String {
         let gap = if toml.is_empty() { "" } else { "\n" };
         _ = writeln!(toml, "{gap}[{section}]");
         for (key, value) in entries {
-            let value = if is_credential(key) && value != "\"\"" { "\"***\"" } else { &value };
+            let value =
+                if is_credential(key) && value != "\"\"" && value != "[]" { "\"***\"" } else { &value };
             _ = writeln!(toml, "{} = {value} # {}", last_segment(key), source(key, leaves));
         }
     }

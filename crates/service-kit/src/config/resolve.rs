@@ -75,7 +75,7 @@ impl Resolved {
 /// Reads settings from leaves; a value of the wrong type is noted and its default used instead,
 /// so that one mistake does not hide another.
 pub(super) struct Reader<'a> {
-    leaves: &'a Leaves,
+    pub(super) leaves: &'a Leaves,
     errors: Vec<ConfigError>,
     failed: BTreeSet<&'static str>,
 }
@@ -119,6 +119,12 @@ impl Reader<'_> {
         table
     }
 
+    /// Notes what is wrong with a part of `key`, which is then not checked any further.
+    pub(super) fn reject(&mut self, key: &'static str, error: ConfigError) {
+        self.errors.push(error);
+        self.failed.insert(key);
+    }
+
     fn fail<T: Setting>(&mut self, key: &'static str, shown: &str, leaf: &Leaf) {
         let problem = format!("{} is not allowed", describe(shown, &leaf.value));
         self.errors.push(ConfigError::new(shown, &leaf.origin, problem).allowed(T::ALLOWED));
@@ -133,7 +139,7 @@ pub(super) fn below<'a>(leaves: &'a Leaves, table: &'a str) -> impl Iterator<Ite
 }
 
 /// The value as written, unless it may hold a secret.
-fn describe(key: &str, value: &ValueKind) -> String {
+pub(super) fn describe(key: &str, value: &ValueKind) -> String {
     match value {
         _ if print::is_secret(key) => "the value".to_owned(),
         ValueKind::String(text) => format!("{text:?}"),

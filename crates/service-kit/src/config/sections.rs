@@ -9,7 +9,10 @@ use super::ConfigArgs;
 use super::api_keys::ApiKeys;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
-use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username};
+use super::rows::WebhookEndpoint;
+use super::types::{
+    AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username,
+};
 use super::value::Setting;
 
 /// A key and its value as TOML.
@@ -212,6 +215,50 @@ sections! {
         channels: Vec<Channel>,
         /// Message text by event type, instead of the built-in one.
         templates: BTreeMap<String, String>,
+        /// Directory of templates by event type, instead of the built-in ones and of `templates`.
+        templates_dir: String,
+        /// How long it is remembered to whom an entry was sent.
+        sent_ttl: Duration,
+        /// Failures in a row after which a channel is left alone for a while.
+        breaker_failures: u64,
+        /// For how long, at first.
+        breaker_open: Duration,
+        /// For how long at most, when it goes on failing.
+        breaker_open_max: Duration,
+        /// Certificates of further authorities that mail and webhook servers may have theirs from.
+        ca_file: String,
+    }
+
+    /// The channel `smtp`: e-mail.
+    smtp: Smtp {
+        /// The server that takes the mail.
+        host: String,
+        /// Its port; 0 is the usual one for `security`.
+        port: u16,
+        /// How the connection is protected.
+        security: SmtpSecurity,
+        /// Who logs in; empty for nobody.
+        username: String,
+        /// With what.
+        password: Secret,
+        /// The sender of every mail.
+        from: String,
+        /// Who gets a mail about every event.
+        to: Vec<String>,
+        /// Name of an event's field that holds a further recipient; empty for none.
+        to_field: String,
+        /// Bounds the sending of one mail, the connection included.
+        timeout: Duration,
+        /// Bounds the mails that are sent at the same time: a slow server holds up no more than so many.
+        concurrency: usize,
+    }
+
+    /// The channel `webhook`: signed HTTP requests.
+    webhook: Webhook {
+        /// Bounds the requests to one endpoint at the same time.
+        concurrency: usize,
+        /// Who is told.
+        endpoints: Vec<WebhookEndpoint>,
     }
 
     /// analytics-worker.

@@ -64,6 +64,47 @@ impl fmt::Display for RedisUrl {
     }
 }
 
+/// An HTTP URL that may be a secret by itself: `Debug` and `Display` show scheme, host and port alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpUrl(String);
+
+impl HttpUrl {
+    /// Takes any text; what is not a URL is refused when the settings are checked.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The whole URL, for who sends requests there.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The URL with `***` for everything after the authority, which often holds a token.
+    pub fn masked(&self) -> String {
+        let Ok(url) = url::Url::parse(&self.0) else { return "***".to_owned() };
+        let origin = url.origin();
+        match origin.is_tuple() {
+            true if url.path() == "/" && url.query().is_none() => {
+                format!("{}/", origin.ascii_serialization())
+            }
+            true => format!("{}/***", origin.ascii_serialization()),
+            false => "***".to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.masked())
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
 /// A name that is no secret, and that may have been read from a file, which may hold another one later. Empty where
 /// there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,8 +262,24 @@ word_enum! {
 
 word_enum! {
     /// Where a notification goes.
-    Channel, "a list of: log" {
+    Channel, "a list of: log, smtp, webhook" {
         /// The service's own log.
         Log = "log",
+        /// E-mail, as the section `smtp` says.
+        Smtp = "smtp",
+        /// HTTP requests to the endpoints of the section `webhook`.
+        Webhook = "webhook",
+    }
+}
+
+word_enum! {
+    /// How the connection to a mail server is protected.
+    SmtpSecurity, "starttls, tls or none" {
+        /// TLS after STARTTLS, without which nothing is sent; port 587.
+        Starttls = "starttls",
+        /// TLS from the start; port 465.
+        Tls = "tls",
+        /// Not at all; port 25.
+        None = "none",
     }
 }

@@ -11,7 +11,9 @@ use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
 use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
-use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Username, Word};
+use super::types::{
+    AuthMode, Channel, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username, Word,
+};
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
@@ -67,6 +69,30 @@ impl Setting for RedisUrl {
 
     fn to_toml(&self) -> String {
         quote(&self.masked())
+    }
+}
+
+impl Setting for HttpUrl {
+    const ALLOWED: &'static str = "a URL such as https://host/path";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        text(leaf).map(Self::new)
+    }
+
+    fn to_toml(&self) -> String {
+        quote(&self.masked())
+    }
+}
+
+impl Setting for Vec<Secret> {
+    const ALLOWED: &'static str = <Vec<String> as Setting>::ALLOWED;
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        Vec::<String>::parse(leaf).map(|secrets| secrets.into_iter().map(Secret::new).collect())
+    }
+
+    fn to_toml(&self) -> String {
+        self.iter().map(|secret| secret.masked().to_owned()).collect::<Vec<_>>().to_toml()
     }
 }
 
@@ -138,7 +164,7 @@ macro_rules! integer_setting {
     )+};
 }
 
-integer_setting!(usize, u64);
+integer_setting!(usize, u64, u16);
 
 impl Setting for f64 {
     const ALLOWED: &'static str = "a number, such as 0.2";
@@ -265,7 +291,7 @@ macro_rules! word_setting {
     )+};
 }
 
-word_setting!(AuthMode, LogFormat, RetentionPolicy);
+word_setting!(AuthMode, LogFormat, RetentionPolicy, SmtpSecurity);
 
 /// A free table: its keys are the user's, so it is read from every leaf below its key.
 impl Setting for BTreeMap<String, String> {

@@ -136,6 +136,7 @@ fn told(handled: Handled<'_>) -> (&'static str, Option<&str>) {
         Handled::Committed => ("committed", None),
         Handled::NotPending => ("ownership_lost", None),
         Handled::Retry { reason } => ("retry", Some(reason)),
+        Handled::Postpone { reason } => ("postpone", Some(reason)),
         Handled::DeadLetter { message, .. } => ("dead_letter", Some(message)),
         _ => ("other", None),
     }

@@ -71,6 +71,7 @@ pub(super) enum Background {
         result: Result<Claimed, Error>,
     },
     Renewed(Result<Renewed, Error>),
+    DeliveryTakenBack(Result<bool, Error>),
     PositionRecorded(Result<StreamId, Error>),
 }
 
@@ -323,6 +324,11 @@ impl<P: Process> Engine<P> {
             }
             Background::SuspectClaimed { wanted, result } => self.on_suspect_claimed(wanted, result),
             Background::Renewed(result) => self.on_renewed(result),
+            Background::DeliveryTakenBack(result) => {
+                if let Err(error) = result {
+                    self.context.report("taking a delivery back failed", &error);
+                }
+            }
             Background::PositionRecorded(result) => {
                 self.positioning.end(&self.context, "recording the group's position", result);
             }

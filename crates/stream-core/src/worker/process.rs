@@ -25,6 +25,8 @@ pub(super) enum Verdict {
         /// Wanted by the handler.
         after: Option<Duration>,
     },
+    /// Deliver it again, not counting this delivery.
+    Postpone { reason: String, after: Duration },
     /// Make it a dead letter.
     Dead { reason: DeadReason, message: String },
 }
@@ -60,6 +62,7 @@ impl Verdict {
                 Handled::DeadLetter { reason: DeadReason::MaxDeliveries, message: reason }
             }
             Self::Retry { reason, .. } => Handled::Retry { reason },
+            Self::Postpone { reason, .. } => Handled::Postpone { reason },
             Self::Dead { reason, message } => Handled::DeadLetter { reason: *reason, message },
         }
     }
@@ -133,6 +136,7 @@ impl From<Outcome> for Verdict {
         match outcome {
             Outcome::Ack => Self::Ack,
             Outcome::Retry { reason, after } => Self::Retry { reason, after },
+            Outcome::Postpone { reason, after } => Self::Postpone { reason, after },
             Outcome::Poison { reason } => Self::Dead { reason: DeadReason::Poison, message: reason },
             Outcome::DeadLetter { reason } => Self::Dead { reason: DeadReason::Rejected, message: reason },
         }

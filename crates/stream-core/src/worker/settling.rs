@@ -41,6 +41,7 @@ impl<P: Process> Engine<P> {
                     self.bury(delivery, DeadReason::MaxDeliveries, reason, span.as_deref());
                 }
                 Verdict::Retry { reason, after } => self.park(&delivery, &reason, after),
+                Verdict::Postpone { reason, after } => self.postpone(&delivery, &reason, after),
                 Verdict::Dead { reason, message } => {
                     self.bury(delivery, reason, message, span.as_deref());
                 }

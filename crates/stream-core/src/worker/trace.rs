@@ -77,6 +77,11 @@ pub enum Handled<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// It waits for a better time; this delivery does not count.
+    Postpone {
+        /// Why.
+        reason: &'a str,
+    },
     /// It failed for good and becomes a dead letter.
     DeadLetter {
         /// The kind of failure.
