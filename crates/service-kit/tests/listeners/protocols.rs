@@ -83,8 +83,10 @@ async fn idle_connections_end_in_both_protocols_and_busy_ones_do_not() {
 #[tokio::test]
 async fn an_answer_that_is_long_in_coming_is_waited_for() {
     let server = Server::start(|_| {}).await;
+    // It installs the TLS provider that every client of reqwest needs.
+    let client = h2_client();
     let plain = reqwest::get(server.url("/silent")).await.unwrap().text().await.unwrap();
-    let http2 = h2_client().get(server.url("/silent")).send().await.unwrap().text().await.unwrap();
+    let http2 = client.get(server.url("/silent")).send().await.unwrap().text().await.unwrap();
     assert_eq!((plain.as_str(), http2.as_str()), ("at last", "at last"));
 }
 

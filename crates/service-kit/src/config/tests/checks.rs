@@ -43,7 +43,7 @@ fn unknown_keys_are_refused_in_every_layer() {
         lines,
         [
             "redis.uri (ORDERFLOW__REDIS__URI): unknown key; did you mean ORDERFLOW__REDIS__URL?",
-            "key (--set key): unknown key; did you mean stream.key?",
+            "key (--set key): unknown key",
             "notifications.templates (--set notifications.templates): is a table, not a value",
             "redis (--set redis): is a table, not a value",
             "retention.polcy (--set retention.polcy): unknown key; did you mean retention.policy?",
