@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn reasons_are_bounded() {
-        let long = vec!["ü".repeat(600), "b".to_owned()];
+        let long = ["ü".repeat(600), "b".to_owned()];
         assert!(reasons(long.iter()).len() <= REASON_MAX);
     }
 }

@@ -50,8 +50,11 @@ pub(crate) fn kind(ip: IpAddr) -> Kind {
 
 fn kind_v4(ip: Ipv4Addr) -> Kind {
     match ip.octets() {
-        [169, 254, 169, 254 | 253 | 123] | [169, 254, 170, 2 | 23] => Kind::Never("a metadata address"),
-        [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192] => Kind::Never("a metadata address"),
+        [169, 254, 169, 254 | 253 | 123]
+        | [169, 254, 170, 2 | 23]
+        | [100, 100, 100, 200]
+        | [168, 63, 129, 16]
+        | [192, 0, 0, 192] => Kind::Never("a metadata address"),
         [0, ..] => Kind::Never("an unspecified address"),
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Kind::Private("a private address"),
         [100, 64..=127, ..] => Kind::Private("a carrier's shared address"),
@@ -93,6 +96,7 @@ fn kind_v6(ip: Ipv6Addr) -> Kind {
 }
 
 /// The IPv4 address that an IPv6 address carries: mapped, compatible, 6to4, NAT64.
+#[expect(clippy::match_same_arms, reason = "each arm names the text that it is from")]
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match ip.segments() {

@@ -100,7 +100,7 @@ impl Templates {
     }
 }
 
-/// The files of each type. Names that begin with a point are left alone: a mounted ConfigMap has some.
+/// The files of each type. Names that begin with a point are left alone: a mounted `ConfigMap` has some.
 fn list(directory: &Path) -> Result<BTreeMap<String, Files>, TemplateError> {
     let unreadable = |error: std::io::Error| file_error(directory, None, format!("cannot be read: {error}"));
     let mut types: BTreeMap<String, Files> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! [`Engine`]: MiniJinja, bounded in what a template may compute and produce.
+//! [`Engine`]: `MiniJinja`, bounded in what a template may compute and produce.
 
 use std::io;
 

@@ -8,7 +8,7 @@ use testkit::{RedisServer, eventually, free_port};
 use tokio::process::{Child, Command};
 
 /// How long anything that should happen soon may take on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 const GROUP: &str = "notifications";
 

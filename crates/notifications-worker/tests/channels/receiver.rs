@@ -113,7 +113,7 @@ impl Receiver {
                     let head = format!("HTTP/1.1 {status} Any\r\ncontent-type: text/plain\r\n\r\n");
                     let mut sent = stream.write_all(head.as_bytes()).await;
                     while sent.is_ok() {
-                        sent = stream.write_all(&[b'x'; 65_536]).await;
+                        sent = stream.write_all(&[b'x'; 8_192]).await;
                     }
                     sent
                 }

@@ -56,7 +56,7 @@ struct NewArgs {
     #[command(flatten)]
     entry: Entry,
 
-    /// Add the entry to this file (that of auth.keys_file), which running services read again, and print the key alone
+    /// Add the entry to this file (that of `auth.keys_file`), which running services read again, and print the key alone
     #[arg(long, value_name = "FILE")]
     append: Option<PathBuf>,
 

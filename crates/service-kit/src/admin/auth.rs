@@ -29,6 +29,7 @@ impl Auth {
     }
 
     /// Who it is: somebody with the token is nobody in particular.
+    #[expect(clippy::result_large_err, reason = "the refusal is the answer")]
     fn admit(&self, request: &Request) -> Result<Caller, Response> {
         let from = address(request.extensions());
         let bearer = bearer(request.headers());

@@ -137,15 +137,12 @@ impl Authenticator {
     ///
     /// A right one is never made to wait: callers behind one proxy share its address, and must not lock each other out.
     pub fn wrong(&self, from: Option<IpAddr>) -> Refusal {
-        match self.0.failures.wrong(from) {
-            Some(wait) => {
-                self.note(Reason::Slowed, from, None);
-                Refusal::Slowed(wait)
-            }
-            None => {
-                self.note(Reason::Unknown, from, None);
-                Refusal::Unknown
-            }
+        if let Some(wait) = self.0.failures.wrong(from) {
+            self.note(Reason::Slowed, from, None);
+            Refusal::Slowed(wait)
+        } else {
+            self.note(Reason::Unknown, from, None);
+            Refusal::Unknown
         }
     }
 

@@ -70,9 +70,9 @@ impl Caller {
     pub(super) fn anonymous(
         limiter: Option<&Arc<Limiter>>,
         requests: &IntCounter,
-        limited: &IntCounter,
+        refused: &IntCounter,
     ) -> Self {
-        let allowance = limiter.map(|limiter| Allowance::new(Arc::clone(limiter), limited.clone()));
+        let allowance = limiter.map(|limiter| Allowance::new(Arc::clone(limiter), refused.clone()));
         Self(Arc::new(Inner { key: None, requests: Some(requests.clone()), allowance }))
     }
 
@@ -140,8 +140,8 @@ impl Caller {
 }
 
 impl Allowance {
-    fn new(limiter: Arc<Limiter>, limited: IntCounter) -> Self {
-        Self { limiter, limited, prepaid: AtomicBool::new(false), remaining: AtomicU32::new(0) }
+    fn new(limiter: Arc<Limiter>, refused: IntCounter) -> Self {
+        Self { limiter, limited: refused, prepaid: AtomicBool::new(false), remaining: AtomicU32::new(0) }
     }
 
     fn take(&self, units: u32) -> Result<(), Denied> {
@@ -173,22 +173,19 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 impl From<OverLimit> for Problem {
     fn from(over: OverLimit) -> Self {
         let OverLimit { retry_after, units, burst, rate_per_second, policy } = over;
-        let problem = match retry_after {
-            Some(wait) => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "/problems/rate-limited", "Too many requests")
-                    .detail(format!(
-                        "allowed are {rate_per_second} requests or events a second, at most {burst} at once"
-                    ))
-                    .retry_after(wait)
-            }
-            None => {
-                let kind = "/problems/batch-exceeds-rate-limit";
-                let title = "The batch is larger than the rate limit allows";
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title).detail(format!(
+        let problem = if let Some(wait) = retry_after {
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "/problems/rate-limited", "Too many requests")
+                .detail(format!(
+                    "allowed are {rate_per_second} requests or events a second, at most {burst} at once"
+                ))
+                .retry_after(wait)
+        } else {
+            let kind = "/problems/batch-exceeds-rate-limit";
+            let title = "The batch is larger than the rate limit allows";
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title).detail(format!(
                     "the batch has {units} events, and at most {burst} are allowed at once, however long you wait; \
                      send at most {burst} in a batch"
                 ))
-            }
         };
         problem.with("burst", burst).with("violated-policies", vec![policy])
     }

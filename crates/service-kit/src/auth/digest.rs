@@ -1,6 +1,6 @@
 //! [`Digest`]: the SHA-256 of a credential, which is compared in constant time.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -38,7 +38,10 @@ impl Digest {
 
     /// As 64 hexadecimal digits.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// Its first digits: enough to tell keys apart, too little to try passwords against.

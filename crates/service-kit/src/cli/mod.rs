@@ -21,6 +21,9 @@ use crate::config::{ConfigArgs, ConfigErrors, Resolved, Settings};
 use crate::http::Listeners;
 use crate::ops::{OpsRoutes, Readiness};
 
+/// Reads an address out of the settings.
+pub type Address = fn(&Settings) -> SocketAddr;
+
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits).
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -52,9 +55,9 @@ pub struct Service {
     /// Key of the ops address, e.g. `producer.ops_listen`, for error messages.
     pub ops_listen_key: &'static str,
     /// The ops address in the settings.
-    pub ops_listen: fn(&Settings) -> SocketAddr,
+    pub ops_listen: Address,
     /// Key and address of its public port, if it has one.
-    pub public_listen: Option<(&'static str, fn(&Settings) -> SocketAddr)>,
+    pub public_listen: Option<(&'static str, Address)>,
 }
 
 impl Service {

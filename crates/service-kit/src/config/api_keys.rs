@@ -1,5 +1,6 @@
 //! [`ApiKeys`]: the entries of `auth.keys`, in the configuration and in the file of `auth.keys_file`.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use ::config::{Map, Value, ValueKind};
@@ -72,9 +73,10 @@ impl ApiKeys {
             .filter(|key| *key != KEY)
             .map(|key| format!("{key}: does not belong here; allowed: [[auth.keys]] alone"))
             .collect();
-        let keys = leaves.get(KEY).map(|leaf| parse(&leaf.value)).unwrap_or_else(|| {
+        let nothing = || {
             Err(vec![Mistake::new(KEY, "is not there", "a [[auth.keys]] for each key, or `auth.keys = []`")])
-        });
+        };
+        let keys = leaves.get(KEY).map_or_else(nothing, |leaf| parse(&leaf.value));
         match keys {
             Ok(keys) if problems.is_empty() => return Ok(keys),
             Ok(_) => {}
@@ -100,13 +102,13 @@ impl ApiKeyEntry {
             scopes.join(", ")
         );
         if let Some(rate) = self.rate_per_second {
-            toml.push_str(&format!(", rate_per_second = {rate:?}"));
+            _ = write!(toml, ", rate_per_second = {rate:?}");
         }
         if let Some(burst) = self.burst {
-            toml.push_str(&format!(", burst = {burst}"));
+            _ = write!(toml, ", burst = {burst}");
         }
         if let Some(expires) = self.expires {
-            toml.push_str(&format!(", expires = \"{expires}\""));
+            _ = write!(toml, ", expires = \"{expires}\"");
         }
         toml.push_str(" }");
         toml

@@ -10,9 +10,7 @@ use super::api_keys::ApiKeys;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
 use super::rows::WebhookEndpoint;
-use super::types::{
-    AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username,
-};
+use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username};
 use super::value::Setting;
 
 /// A key and its value as TOML.

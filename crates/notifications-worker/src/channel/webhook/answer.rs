@@ -94,7 +94,7 @@ mod tests {
     fn the_receiver_says_when() {
         let Some(now) = "1994-11-06T08:49:00Z".parse().ok() else { panic!("a time") };
         for (value, after) in [
-            ("120", Some(Duration::from_secs(120))),
+            ("120", Some(Duration::from_mins(2))),
             (" 0 ", Some(Duration::ZERO)),
             ("999999999", Some(RETRY_AFTER_MAX)),
             ("99999999999999999999999999", Some(RETRY_AFTER_MAX)),
@@ -110,7 +110,7 @@ mod tests {
                 Some(after) => assert_eq!(parsed, Some(after), "{value:?}"),
                 // A day of the week that does not fit its date may be refused as well.
                 None => {
-                    assert!(parsed.is_none_or(|parsed| parsed == RETRY_AFTER_MAX), "{value:?}: {parsed:?}")
+                    assert!(parsed.is_none_or(|parsed| parsed == RETRY_AFTER_MAX), "{value:?}: {parsed:?}");
                 }
             }
         }

@@ -27,15 +27,15 @@ fn they_are_tables_in_a_file_and_toml_elsewhere() {
     std::fs::write(&path, text).unwrap();
     let file = super::ConfigArgs { config: Some(path), ..args(&[]) };
     let settings = load(&file, &[]).unwrap();
-    let (two, five) = (Duration::from_secs(2), Duration::from_secs(5));
+    let (own, default) = (Duration::from_secs(2), Duration::from_secs(5));
     assert_eq!(
         endpoints(&settings),
-        [("a", "https://host/t0ken", two, false), ("b", "http://other/", five, true)]
+        [("a", "https://host/t0ken", own, false), ("b", "http://other/", default, true)]
     );
     // The list as a whole is one value: a later layer replaces it.
     let list = format!("[{}]", endpoint(", timeout = \"2s\""));
     let settings = load(&file, &[("ORDERFLOW__WEBHOOK__ENDPOINTS", &list)]).unwrap();
-    assert_eq!(endpoints(&settings), [("a", "https://host/t0ken", two, false)]);
+    assert_eq!(endpoints(&settings), [("a", "https://host/t0ken", own, false)]);
     assert!(load(&file, &[("ORDERFLOW__WEBHOOK__ENDPOINTS", "")]).unwrap().webhook.endpoints.is_empty());
 }
 
