@@ -83,17 +83,19 @@ const OF_ALL: &[&str] = &[
     "client|setname",
     "eval",
     "evalsha",
+    "exec",
     "hello",
     "info",
+    "multi",
     "ping",
     "quit",
     "reset",
     "script|load",
     "time",
 ];
-const OF_TRANSACTIONS: &[&str] = &["discard", "exec", "multi", "unwatch"];
+const OF_TRANSACTIONS: &[&str] = &["discard", "unwatch"];
 const OF_DURABILITY: &[&str] = &[];
-const OF_PEOPLE: &[&str] = &["discard", "exec", "multi", "scan", "unwatch"];
+const OF_PEOPLE: &[&str] = &["discard", "scan", "unwatch"];
 
 #[tokio::test]
 async fn what_would_hurt_is_refused() {
