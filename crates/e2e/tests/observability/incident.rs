@@ -69,15 +69,23 @@ async fn fire(prometheus: &Prometheus, expected: &BTreeSet<Alert>) {
 
 /// Waits until nothing fires, and checks what has fired since the act began.
 async fn clear(prometheus: &Prometheus, since: Instant, expected: &BTreeSet<Alert>) {
+    cleared(prometheus).await;
+    check(&prometheus.fired(since).await, expected);
+}
+
+async fn cleared(prometheus: &Prometheus) {
     eventually(SOON, "every alert has cleared", async || {
         let firing = prometheus.firing().await;
         if firing.is_empty() { Ok(()) } else { Err(format!("{firing:?}")) }
     })
     .await;
-    let seen = prometheus.fired(since).await;
+}
+
+/// What has fired is what was expected, and at most what may follow from anything.
+fn check(seen: &BTreeSet<Alert>, expected: &BTreeSet<Alert>) {
     let stray: Vec<_> = seen.difference(expected).filter(|alert| !aftermath().contains(alert)).collect();
     assert!(stray.is_empty(), "beside {expected:?} there fired {stray:?}");
-    assert!(expected.is_subset(&seen), "{seen:?}");
+    assert!(expected.is_subset(seen), "{seen:?}");
 }
 
 /// Stops a worker in its tracks, with entries in hand.
@@ -149,16 +157,17 @@ async fn an_incident_makes_exactly_the_expected_alerts_fire_and_clear() {
     notifications = pipeline.start(Role::Notifications);
     notifications.ready().await;
     prometheus.aim(&with(others, &notifications));
-    clear(&prometheus, since, &stopped).await;
+    cleared(&prometheus).await;
+    // What it had read and not begun when it was stopped is still under its name, and nobody is there to take it over.
+    let held =
+        alerts(&[("OrderflowPendingOld", "notifications"), ("OrderflowConsumerStuck", "notifications")]);
+    let seen = prometheus.fired(since).await.difference(&held).cloned().collect();
+    check(&seen, &stopped);
 
     // A worker hangs with entries in hand, and there is no other that could claim them.
     let since = Instant::now();
     freeze_with_entries(&pipeline, &notifications).await;
-    let mut stuck = stopped;
-    stuck.extend(alerts(&[
-        ("OrderflowPendingOld", "notifications"),
-        ("OrderflowConsumerStuck", "notifications"),
-    ]));
+    let stuck = stopped.union(&held).cloned().collect();
     fire(&prometheus, &stuck).await;
     notifications.signal(Signal::SIGCONT);
     clear(&prometheus, since, &stuck).await;
