@@ -1,6 +1,7 @@
 //! Connections: one shared manager for commands, a dedicated one for each blocking reader.
 
 mod connector;
+mod exclusive;
 
 use std::{
     fmt,
@@ -17,6 +18,7 @@ use redis::{
 };
 
 pub use connector::{ConnectSettings, Connector, ConnectorError};
+pub(crate) use exclusive::ExclusiveConnection;
 
 use crate::error::{Error, ErrorKind};
 
@@ -180,7 +182,8 @@ impl Connection {
             }
             Err(error) => Error::new(operation, error),
         };
-        if self.group_may_be_absent && error.kind() == ErrorKind::NoGroup {
+        let is_expected = self.group_may_be_absent && error.kind() == ErrorKind::NoGroup;
+        if is_expected || error.is_unknown_script() {
             return Err(error);
         }
         let error = if error.kind() == ErrorKind::Connection && shared.connector.is_full().await {

@@ -17,7 +17,10 @@ mod retention;
 mod settle;
 mod wipe;
 
-pub use append::AppendedBatch;
+pub use append::{
+    Appended, AppendedBatch, CannotConfirm, Dedup, DedupMark, DedupMemory, Durability, DurableAppender,
+    DurableBatch, DurableError, NewEntry, Novelty,
+};
 pub use dead_letters::{
     BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, DeadLetter, DeadLetterBounds, DeadLetterFilter,
     DeadLetterPage, DeadLetterQuery, DeadLetters, RedriveOutcome, UnreadableDeadLetter, Whereabouts,
