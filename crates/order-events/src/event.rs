@@ -17,12 +17,21 @@ pub struct OrderEvent {
     pub amount: Amount,
     /// When it happened, in Unix milliseconds.
     pub ts_ms: u64,
+    /// Whether the producer did not say when, so that `ts_ms` is the time of receipt: another one whenever the event
+    /// is sent again.
+    pub ts_ms_is_receipt: bool,
     /// Further fields, in the order the producer sent them. No name starts with `_`.
     pub extra: Vec<(String, String)>,
     /// The pipeline's own fields, whose names start with `_` (`_id`, `_source`, `_traceparent`). Producers
     /// cannot set them: they come from entries or from the pipeline itself.
     pub metadata: Vec<(String, String)>,
 }
+
+/// The metadata with the producer's own ID of the event: what it sent as `id`.
+pub const ID_FIELD: &str = "_id";
+
+/// The metadata with the context that the producer's ID is unique in.
+pub const SOURCE_FIELD: &str = "_source";
 
 impl OrderEvent {
     /// The flat map that an entry holds: `type`, `order_id`, `customer`, `amount`, `ts_ms`, then the further
@@ -60,9 +69,15 @@ impl OrderEvent {
             customer: view.customer.to_owned(),
             amount: view.amount,
             ts_ms: view.ts_ms,
+            ts_ms_is_receipt: false,
             extra,
             metadata,
         })
+    }
+
+    /// A field of the metadata, such as [`ID_FIELD`].
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        self.metadata.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Bytes of the flat map without its metadata: what [`MAX_ENTRY_BYTES`](crate::MAX_ENTRY_BYTES) limits.

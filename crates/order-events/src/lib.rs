@@ -41,7 +41,7 @@ mod view;
 
 pub use amount::{Amount, AmountError, format_cents};
 pub use decode_error::DecodeError;
-pub use event::OrderEvent;
+pub use event::{ID_FIELD, OrderEvent, SOURCE_FIELD};
 pub use event_type::{EventType, EventTypes, InvalidEventTypes};
 pub use json::{Body, ParseContext, parse_body, parse_event};
 pub use limits::{

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     amount::Amount,
-    event::OrderEvent,
+    event::{ID_FIELD, OrderEvent},
     event_type::EventType,
     limits::{MAX_ENTRY_BYTES, MAX_FIELDS},
     problem::EventProblem,
@@ -41,6 +41,7 @@ struct Draft<'a> {
     customer: Option<String>,
     amount: Option<Amount>,
     ts_ms: Option<u64>,
+    id: Option<String>,
     extra: Vec<(String, String)>,
     problems: Vec<EventProblem>,
 }
@@ -73,6 +74,7 @@ impl<'a> Draft<'a> {
             "order_id" => identifier(value).map(|it| self.order_id = Some(it)),
             "customer" => identifier(value).map(|it| self.customer = Some(it)),
             "amount" => amount(&value).map(|it| self.amount = Some(it)),
+            "id" => identifier(value).map(|it| self.id = Some(it)),
             "ts_ms" => ts_ms(&value, context).map(|it| self.ts_ms = Some(it)),
             _ if name.starts_with('_') => {
                 Err("is reserved: names that start with `_` belong to the pipeline".to_owned())
@@ -104,7 +106,17 @@ impl<'a> Draft<'a> {
         };
         let ts_ms = self.ts_ms.unwrap_or(context.now_ms);
         let extra = std::mem::take(&mut self.extra);
-        let event = OrderEvent { event_type, order_id, customer, amount, ts_ms, extra, metadata: Vec::new() };
+        let metadata = self.id.take().map(|id| (ID_FIELD.to_owned(), id)).into_iter().collect();
+        let event = OrderEvent {
+            event_type,
+            order_id,
+            customer,
+            amount,
+            ts_ms,
+            ts_ms_is_receipt: self.ts_ms.is_none(),
+            extra,
+            metadata,
+        };
         let bytes = event.encoded_len();
         if bytes > MAX_ENTRY_BYTES {
             self.problem(
