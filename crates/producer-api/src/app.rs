@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use order_events::EventTypes;
+use service_kit::config::Durability;
 use stream_core::EventStream;
 use tokio::time::Instant;
 
@@ -17,6 +18,16 @@ pub(crate) struct Limits {
     pub(crate) request_deadline: Duration,
 }
 
+/// Where events wait to be written together: with those that wait for the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Queues {
+    /// What a request waits for that does not say.
+    pub(crate) default: Durability,
+    pub(crate) plain: Arc<Queue>,
+    pub(crate) replica: Arc<Queue>,
+    pub(crate) fsync: Arc<Queue>,
+}
+
 /// The state of the router. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct App(Arc<Shared>);
@@ -24,7 +35,7 @@ pub(crate) struct App(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     stream: EventStream,
-    queue: Arc<Queue>,
+    queues: Queues,
     admission: Admission,
     types: EventTypes,
     metrics: Metrics,
@@ -34,23 +45,33 @@ struct Shared {
 impl App {
     pub(crate) fn new(
         stream: EventStream,
-        queue: Arc<Queue>,
+        queues: Queues,
         admission: Admission,
         types: EventTypes,
         metrics: Metrics,
         limits: Limits,
     ) -> Self {
-        Self(Arc::new(Shared { stream, queue, admission, types, metrics, limits }))
+        Self(Arc::new(Shared { stream, queues, admission, types, metrics, limits }))
     }
 
-    /// The stream, for reading; everything written goes through the [queue](Self::queue).
+    /// The stream, for reading; everything written goes through a [queue](Self::queue).
     pub(crate) fn stream(&self) -> &EventStream {
         &self.0.stream
     }
 
     /// Where events wait to be written together.
-    pub(crate) fn queue(&self) -> &Queue {
-        &self.0.queue
+    pub(crate) fn queue(&self, durability: Durability) -> &Queue {
+        let queues = &self.0.queues;
+        match durability {
+            Durability::None => &queues.plain,
+            Durability::Replica => &queues.replica,
+            Durability::Fsync => &queues.fsync,
+        }
+    }
+
+    /// What a request waits for that does not say.
+    pub(crate) fn durability(&self) -> Durability {
+        self.0.queues.default
     }
 
     /// Whether events are taken.

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use order_events::OrderEvent;
-use tokio::sync::Notify;
+use service_kit::config::Durability;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Cause, Failure, Ticket,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     admission::Admission,
+    dedup::NewEvent,
     metrics::{EventOutcome, Metrics},
 };
 
@@ -28,6 +29,7 @@ const PIPELINE_BYTES: usize = 4 * 1024 * 1024;
 /// Submissions in the order they came in.
 #[derive(Debug)]
 pub(crate) struct Queue {
+    durability: Durability,
     capacity: usize,
     pipeline_events: usize,
     admission: Admission,
@@ -56,20 +58,27 @@ enum Found {
 
 impl Queue {
     pub(super) fn new(
+        durability: Durability,
         capacity: usize,
         pipeline_events: usize,
         admission: Admission,
         metrics: Metrics,
     ) -> Self {
         let waiting = Mutex::default();
-        Self { capacity, pipeline_events, admission, metrics, waiting, changed: Notify::new() }
+        Self { durability, capacity, pipeline_events, admission, metrics, waiting, changed: Notify::new() }
     }
 
-    /// Queues the events of one request, all of them or none. `bytes` is the size of its body.
+    /// Queues the events of one request, all of them or none. `bytes` is the size of its body, `deadline` when it
+    /// must have its answer.
     ///
     /// A request that is larger than the whole capacity is taken while nothing else waits: it could never
     /// be sent otherwise.
-    pub(crate) fn submit(&self, events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, Failure> {
+    pub(crate) fn submit(
+        &self,
+        events: Vec<NewEvent>,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Ticket, Failure> {
         let mut waiting = self.waiting();
         let refused = if waiting.closed {
             Some(Cause::ShuttingDown)
@@ -85,9 +94,9 @@ impl Queue {
         }
         waiting.events += events.len();
         waiting.bytes += bytes;
-        let (submission, ticket) = Submission::new(events, bytes);
+        let (submission, ticket) = Submission::new(events, bytes, deadline);
         waiting.submissions.push_back(submission);
-        self.metrics.queued(waiting.events);
+        self.metrics.queued(self.durability, waiting.events);
         drop(waiting);
         self.changed.notify_one();
         Ok(ticket)
@@ -153,7 +162,7 @@ impl Queue {
             }
             parts.push(part);
         }
-        self.metrics.queued(waiting.events);
+        self.metrics.queued(self.durability, waiting.events);
         let more = !waiting.submissions.is_empty();
         let closed = waiting.closed;
         drop(waiting);
@@ -189,13 +198,13 @@ impl Queue {
         let events = submission.untaken();
         waiting.events -= events.len();
         waiting.bytes -= submission.bytes();
-        self.metrics.queued(waiting.events);
+        self.metrics.queued(self.durability, waiting.events);
         self.count(events, outcome);
     }
 
-    fn count(&self, events: &[OrderEvent], outcome: EventOutcome) {
-        for event in events {
-            self.metrics.event(event, outcome);
+    fn count(&self, events: &[NewEvent], outcome: EventOutcome) {
+        for new in events {
+            self.metrics.event(&new.event, outcome);
         }
     }
 

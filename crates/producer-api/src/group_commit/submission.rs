@@ -6,20 +6,22 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use order_events::OrderEvent;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
 
 use super::{Cause, Failure, Outcome};
+use crate::dedup::NewEvent;
 
 /// The events of one request and what is known of them.
 #[derive(Debug)]
 pub(super) struct Submission {
-    events: Vec<OrderEvent>,
+    events: Vec<NewEvent>,
     /// Size of the body they came in: about what they take in memory.
     bytes: usize,
+    /// When the request must have its answer.
+    deadline: Instant,
     progress: Mutex<Progress>,
     /// Signalled once, when the last outcome is there.
     settled: Notify,
@@ -37,11 +39,11 @@ struct Progress {
 }
 
 impl Submission {
-    pub(super) fn new(events: Vec<OrderEvent>, bytes: usize) -> (Arc<Self>, Ticket) {
+    pub(super) fn new(events: Vec<NewEvent>, bytes: usize, deadline: Instant) -> (Arc<Self>, Ticket) {
         debug_assert!(!events.is_empty(), "nobody would ever settle a submission without events");
         let progress = Progress { outcomes: Vec::with_capacity(events.len()), ..Progress::default() };
         let progress = Mutex::new(progress);
-        let submission = Arc::new(Self { events, bytes, progress, settled: Notify::new() });
+        let submission = Arc::new(Self { events, bytes, deadline, progress, settled: Notify::new() });
         (Arc::clone(&submission), Ticket(submission))
     }
 
@@ -50,7 +52,7 @@ impl Submission {
     }
 
     /// The events that no writer has taken.
-    pub(super) fn untaken(&self) -> &[OrderEvent] {
+    pub(super) fn untaken(&self) -> &[NewEvent] {
         &self.events[self.progress().taken..]
     }
 
@@ -137,11 +139,16 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn events(&self) -> &[OrderEvent] {
+    pub(super) fn events(&self) -> &[NewEvent] {
         match &self.submission {
             Some(submission) => &submission.events[self.range.clone()],
             None => &[],
         }
+    }
+
+    /// When the request must have its answer; `None` once settled.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.submission.as_ref().map(|submission| submission.deadline)
     }
 
     /// The bytes that belong to this part, on average.
@@ -156,7 +163,8 @@ impl Part {
     }
 
     /// Gives the events their outcomes, and returns the submission for its next part, if there is one. `Err`
-    /// holds why no further part may be written.
+    /// holds why no further part may be written. That a key belongs to another event is no reason: it says nothing of
+    /// the keys to come.
     pub(super) fn settle(
         mut self,
         outcomes: impl Iterator<Item = Outcome>,
@@ -164,7 +172,9 @@ impl Part {
         let submission = self.submission.take()?;
         let mut stored = Ok(());
         submission.settle(outcomes.inspect(|outcome| {
-            if let Err(failure) = outcome {
+            if let Err(failure) = outcome
+                && failure.cause != Cause::Conflict
+            {
                 stored = stored.and(Err(failure.cause));
             }
         }));

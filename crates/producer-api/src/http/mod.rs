@@ -3,11 +3,14 @@
 mod body;
 mod entry_json;
 mod get_event;
+mod idempotency_key;
 mod list_events;
 mod page_query;
+mod prefer;
 mod problems;
 mod publish;
 mod receipt;
+mod structured;
 mod timing;
 
 use axum::{

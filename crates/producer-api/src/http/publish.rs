@@ -2,17 +2,29 @@
 
 use axum::{
     extract::{Request, State},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use order_events::{Body, BodyError, EventProblem, ParseContext, parse_body};
 use service_kit::Problem;
 
-use super::{body::read_json, problems, receipt};
-use crate::{app::App, clock::unix_ms, metrics::Metrics};
+use super::{
+    body::read_json,
+    idempotency_key::idempotency_key,
+    prefer::{self, applied},
+    problems, receipt,
+};
+use crate::{
+    app::App,
+    clock::unix_ms,
+    dedup::{self, Caller},
+    metrics::Metrics,
+};
 
 /// Validates everything, then writes everything, and says of each event what became of it.
 pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let deadline = app.deadline();
+    let key = idempotency_key(request.headers())?;
+    let preferred = prefer::durability(request.headers())?;
     let body = read_json(request, app.body_limit_bytes(), deadline).await?;
     let context = ParseContext { types: app.types(), now_ms: unix_ms() };
     let parsed = parse_body(&body, &context).map_err(|error| {
@@ -23,18 +35,23 @@ pub(super) async fn publish(State(app): State<App>, request: Request) -> Result<
     // The events own what they need; a request that waits should not hold its body as well.
     drop(body);
 
+    let caller = Caller::default();
     let (events, single) = match parsed {
-        Body::One(event) => (vec![event], true),
-        Body::Batch(events) => (events, false),
+        Body::One(event) => (vec![dedup::single(event, key.as_deref(), caller)], true),
+        Body::Batch(events) => (dedup::batch(events, key.as_deref(), caller), false),
     };
-    let ticket = app.queue().submit(events, bytes);
+    let queue = app.queue(preferred.unwrap_or_else(|| app.durability()));
+    let ticket = queue.submit(events, bytes, deadline);
     let ticket = ticket.map_err(|failure| problems::not_stored(failure, app.admission()))?;
     let outcomes = ticket.outcomes(deadline).await;
-    if single {
-        receipt::of_one(&outcomes, app.stream().key(), app.admission())
+    let response = if single {
+        receipt::of_one(&outcomes, app.stream().key(), app.admission())?
     } else {
-        receipt::of_batch(&outcomes, app.admission())
-    }
+        receipt::of_batch(&outcomes, app.admission())?
+    };
+    let is_confirmed = outcomes.iter().flatten().next().is_some();
+    let applied = preferred.filter(|_| is_confirmed).map(|durability| [applied(durability)]);
+    Ok((applied, response).into_response())
 }
 
 /// Counts the events that broke a rule; their valid neighbours were not written either, but not rejected.

@@ -1,8 +1,10 @@
 //! The real binary against a real Redis, over real sockets.
 
 mod client;
+mod durability;
 mod failures;
 mod group_commit;
+mod idempotency;
 mod process;
 mod publishing;
 mod reading;

@@ -157,6 +157,7 @@ impl<'a> Checker<'a> {
             ("producer.queue_capacity", producer.queue_capacity as u64),
             ("producer.batch_max", producer.batch_max as u64),
             ("producer.pipelines_in_flight", producer.pipelines_in_flight as u64),
+            ("producer.durability_replicas", u64::from(producer.durability_replicas)),
             ("worker.read_count", worker.read_count as u64),
             ("worker.max_in_flight", worker.max_in_flight as u64),
             ("worker.concurrency", worker.concurrency as u64),
@@ -172,6 +173,14 @@ impl<'a> Checker<'a> {
         ] {
             if count == 0 {
                 self.fail(key, "is 0", "at least 1");
+            }
+        }
+        for (key, count) in [
+            ("producer.idempotency_keys_max", producer.idempotency_keys_max),
+            ("producer.event_ids_max", producer.event_ids_max),
+        ] {
+            if count < 2 {
+                self.fail(key, format!("is {count}"), "at least 2");
             }
         }
         for (key, count, max) in [
@@ -212,6 +221,9 @@ impl<'a> Checker<'a> {
             ("redis.response_timeout", redis.response_timeout, above_zero),
             ("redis.blocking_margin", redis.blocking_margin, BLOCKING_MARGIN_MIN),
             ("producer.request_deadline", producer.request_deadline, above_zero),
+            ("producer.idempotency_window", producer.idempotency_window, REDIS_DURATION_MIN),
+            ("producer.event_id_window", producer.event_id_window, REDIS_DURATION_MIN),
+            ("producer.durability_timeout", producer.durability_timeout, REDIS_DURATION_MIN),
             ("worker.block", worker.block, REDIS_DURATION_MIN),
             ("worker.handler_timeout", worker.handler_timeout, above_zero),
             ("worker.claim_min_idle", worker.claim_min_idle, REDIS_DURATION_MIN),

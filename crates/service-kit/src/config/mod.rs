@@ -29,7 +29,7 @@ pub use sections::{
     Admin, Analytics, Console, DeadLetters, Log, Notifications, Producer, Reaper, Redis, Retention, Settings,
     Shutdown, Stream, Worker,
 };
-pub use types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret};
+pub use types::{Channel, Durability, LogFormat, RedisUrl, RetentionPolicy, Secret};
 
 /// The built-in defaults: a TOML file in which a comment explains every key.
 pub const DEFAULTS_TOML: &str = include_str!("defaults.toml");

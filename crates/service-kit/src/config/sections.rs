@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ConfigArgs;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
-use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret};
+use super::types::{Channel, Durability, LogFormat, RedisUrl, RetentionPolicy, Secret};
 use super::value::Setting;
 
 /// A key and its value as TOML.
@@ -92,6 +92,20 @@ sections! {
         batch_max: usize,
         /// Pipelines written at the same time: hides the round trip without flooding Redis.
         pipelines_in_flight: usize,
+        /// How long an `Idempotency-Key` is remembered: as long as clients may retry.
+        idempotency_window: Duration,
+        /// Bounds the keys that are remembered at the same time, and so the memory they take in Redis.
+        idempotency_keys_max: u64,
+        /// How long the producers' own event IDs are remembered.
+        event_id_window: Duration,
+        /// Bounds the event IDs that are remembered at the same time.
+        event_ids_max: u64,
+        /// What a request without `Prefer: durability=…` waits for.
+        durability: Durability,
+        /// How many replicas shall have an event that asks for one.
+        durability_replicas: u32,
+        /// Bounds the wait for replicas or the disk, so that there is time left to say what became of it.
+        durability_timeout: Duration,
     }
 
     /// The worker runtime of notifications-worker and analytics-worker.

@@ -10,7 +10,7 @@ use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
 use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
-use super::types::{Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, Word};
+use super::types::{Channel, Durability, LogFormat, RedisUrl, RetentionPolicy, Secret, Word};
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
@@ -117,7 +117,7 @@ macro_rules! integer_setting {
     )+};
 }
 
-integer_setting!(usize, u64);
+integer_setting!(usize, u32, u64);
 
 impl Setting for f64 {
     const ALLOWED: &'static str = "a number, such as 0.2";
@@ -231,7 +231,7 @@ macro_rules! word_setting {
     )+};
 }
 
-word_setting!(LogFormat, RetentionPolicy);
+word_setting!(Durability, LogFormat, RetentionPolicy);
 
 /// A free table: its keys are the user's, so it is read from every leaf below its key.
 impl Setting for BTreeMap<String, String> {
