@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # In CI the lock file must be up to date; on a developer's machine a new dependency updates it.
 LOCKED := $(if $(CI),--locked)
-# For `orderflow up`: make up ARGS="--demo"
+# For `orderflow up`: make up ARGS="--demo"; for the program that measures: make bench-overhead ARGS="--pairs 30"
 ARGS =
 # For `make test-chaos`: how long, on which server's program (redis-server by default), with which faults (random
 # ones if there is no seed).
@@ -16,7 +16,7 @@ CHAOS_SEED =
 CHAOS_FAULT_INTERVAL_MS = 2500
 CHAOS_RATE = 50
 
-.PHONY: help up demo test test-chaos check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus
+.PHONY: help up demo test test-chaos bench-overhead check fmt clippy doc deny advisories shellcheck dashboards test-compose metrics-doc rust redis browser prometheus schemathesis cloudevents notification-tools test-import
 
 help:
 	@echo 'make up            build and start everything on this machine; Ctrl-C stops it'
@@ -24,9 +24,11 @@ help:
 	@echo 'make test          every test, against real Redis servers'
 	@echo 'make test-chaos    faults under load for ten minutes, then a proof that nothing was lost; 50 drains;'
 	@echo '                   with CHAOS_SECONDS=, CHAOS_SERVER=, CHAOS_SEED=, CHAOS_FAULT_INTERVAL_MS=, CHAOS_RATE='
+	@echo 'make test-import   a million lines of NDJSON over HTTP, with the memory that they took'
+	@echo 'make bench-overhead  what one variant of the services costs compared with another; ARGS=--help'
 	@echo 'make check         format, lints, documentation, licences, dependencies, dashboards'
 	@echo 'make metrics-doc   docs/METRICS.md anew, from what the services show'
-	@echo 'make test-compose  the images and docker-compose.yml, scaled and with workers killed'
+	@echo 'make test-compose  the images and docker-compose.yml with Prometheus, scaled and with workers killed'
 
 up: rust redis
 	cargo build --release --locked --bins
@@ -35,7 +37,7 @@ up: rust redis
 demo:
 	@exec $(MAKE) --no-print-directory up ARGS='--demo $(ARGS)'
 
-test: rust redis browser prometheus
+test: rust redis browser prometheus schemathesis cloudevents notification-tools
 	@exec deploy/scripts/test.sh
 
 # Not under nextest, which would show the table only of a run that failed.
@@ -46,6 +48,18 @@ test-chaos: rust redis
 	  CHAOS_FAULT_INTERVAL_MS='$(CHAOS_FAULT_INTERVAL_MS)' CHAOS_RATE='$(CHAOS_RATE)' \
 	  cargo test $(LOCKED) -p e2e --test chaos -- --nocapture
 	E2E_DRAIN_ROUNDS=50 cargo test $(LOCKED) -p e2e --test handlers -- sigterm_under_load
+
+# A million lines over HTTP into a release build, whose memory is watched.
+test-import: rust redis
+	cargo build $(LOCKED) --release -p producer-api
+	PRODUCER_API_BIN='$(abspath $(TARGET_DIR))/release/producer-api' \
+	  cargo test $(LOCKED) -p producer-api --test api -- --ignored --nocapture a_million_lines
+
+# Two variants that are the same show how far the machine can be trusted; CONTRIBUTING.md has more.
+bench-overhead: rust redis
+	cargo build --release $(LOCKED) -p producer-api -p notifications-worker -p analytics-worker
+	cargo build --release $(LOCKED) -p e2e --example overhead
+	@exec $(TARGET_DIR)/release/examples/overhead --a $(TARGET_DIR)/release $(ARGS)
 
 check: fmt clippy doc deny shellcheck dashboards
 
@@ -73,7 +87,7 @@ advisories: rust
 
 shellcheck:
 	@if command -v shellcheck >/dev/null; then \
-	  echo shellcheck; shellcheck deploy/scripts/*.sh deploy/grafana/*.sh .ci/run; \
+	  echo shellcheck; shellcheck deploy/scripts/*.sh deploy/redis/*.sh deploy/grafana/*.sh .ci/run; \
 	else echo 'shellcheck: skipped, it is not installed'; fi
 
 dashboards:
@@ -101,3 +115,12 @@ browser:
 
 prometheus:
 	@deploy/scripts/ensure-prometheus.sh
+
+notification-tools:
+	@deploy/scripts/ensure-notification-tools.sh
+
+schemathesis:
+	@deploy/scripts/ensure-schemathesis.sh
+
+cloudevents:
+	@deploy/scripts/ensure-cloudevents.sh

@@ -288,7 +288,8 @@ def _annotation(name, color, expression, title, text, tags):
 
 
 # Each is true for the minute after the change. Looking back over several minutes keeps a restart, and a gap in what was
-# scraped, from looking like a deploy.
+# scraped, from looking like a deploy; the price is that going back to a revision that ran within those minutes is not
+# marked.
 ANNOTATIONS = [
     _annotation(
         "Deploys",

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Runs docker-compose.yml as it is, under a project name of its own: posts events, scales and kills
-# workers while more are posted, and checks that nothing was lost or counted twice and that every
-# container ends by itself when stopped. Needs bash, curl and a Docker engine with Compose.
+# workers while more are posted, and checks that nothing was lost or counted twice, that Prometheus finds
+# every replica and forgets those that are gone, and that every container ends by itself when stopped.
+# Grafana is left out. Needs bash, curl and a Docker engine with Compose.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-orderflow-test}
 export ORDERFLOW_IMAGE_TAG=${ORDERFLOW_IMAGE_TAG:-test}
 readonly stream=events:orders
-readonly services=(redis admin-token producer-api notifications-worker analytics-worker reaper console)
+readonly services=(redis admin-token producer-api notifications-worker analytics-worker reaper console prometheus)
+readonly scraped=(producer-api:9101 notifications-worker:9102 analytics-worker:9103 reaper:9104 console:9105)
 readonly batch_events=100 batches_before=20 batches_during=60
 work=$(mktemp -d)
 passed=0 failed=0 poster=
@@ -171,6 +173,43 @@ check_summary() {
   expect 'analytics revenue' "${revenue#* }" "$(tr -d ' \n' <<<"$summary" | sed -n 's/.*"revenue":"\([0-9.]*\)".*/\1/p')"
 }
 
+# prometheus PATH [CURL ARGUMENT…]: asks Prometheus's API.
+prometheus() { curl -sS --max-time 10 "http://127.0.0.1:$ORDERFLOW_PROMETHEUS_PORT/api/v1/$1" "${@:2}"; }
+
+# running_targets: "JOB ADDRESS:PORT" of every running container that is to be scraped, sorted.
+running_targets() {
+  local service address
+  for service in "${scraped[@]}"; do
+    for address in $(dc ps -q "${service%:*}" | xargs docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'); do
+      echo "${service%:*} $address:${service#*:}"
+    done
+  done | sort
+}
+
+# found_targets: "JOB ADDRESS:PORT VALUE" of every target of ours, as the last scrape of it found it (1: it answered).
+found_targets() {
+  prometheus query --data-urlencode 'query=up{job!="prometheus"}' | grep -o '"metric":{[^}]*},"value":\[[^]]*\]' |
+    sed -n 's/.*"instance":"\([^"]*\)".*"job":"\([^"]*\)".*,"\([0-9.]*\)"\]$/\2 \1 \3/p' | sort
+}
+
+# finds_what_runs: Prometheus scrapes every running container, each answers, and it scrapes nothing else.
+finds_what_runs() {
+  local targets
+  targets=$(running_targets | sed 's/$/ 1/')
+  [ -n "$targets" ] && [ "$(found_targets)" = "$targets" ]
+}
+
+# figure EXPRESSION: the one number that it gives now.
+figure() {
+  prometheus query --data-urlencode "query=$1" | sed -n 's/.*"value":\[[^,]*,"\([^"]*\)"\].*/\1/p'
+}
+
+# rules_evaluated: every rule has been, without an error.
+rules_evaluated() {
+  local rules
+  rules=$(prometheus rules) && grep -q '"health":"ok"' <<<"$rules" && ! grep -qE '"health":"(unknown|err)"' <<<"$rules"
+}
+
 docker info >/dev/null 2>&1 || die 'no Docker engine answers (docker info). Start one, then run this again.'
 docker compose version >/dev/null 2>&1 || die 'the Docker CLI has no Compose plugin (docker compose version).'
 command -v curl >/dev/null || die 'curl is needed and not in PATH.'
@@ -185,7 +224,8 @@ ORDERFLOW_ANALYTICS_OPS_PORT=$(free_port 9103)
 ORDERFLOW_REAPER_OPS_PORT=$(free_port 9104)
 ORDERFLOW_CONSOLE_PORT=$(free_port 8788)
 ORDERFLOW_CONSOLE_OPS_PORT=$(free_port 9105)
-export ORDERFLOW_CONSOLE_PORT ORDERFLOW_CONSOLE_OPS_PORT
+ORDERFLOW_PROMETHEUS_PORT=$(free_port 9090)
+export ORDERFLOW_CONSOLE_PORT ORDERFLOW_CONSOLE_OPS_PORT ORDERFLOW_PROMETHEUS_PORT
 export ORDERFLOW_PRODUCER_PORT ORDERFLOW_PRODUCER_OPS_PORT ORDERFLOW_ANALYTICS_PORT ORDERFLOW_ANALYTICS_OPS_PORT ORDERFLOW_REAPER_OPS_PORT
 ORDERFLOW_REVISION=${ORDERFLOW_REVISION:-$(git rev-parse --short HEAD 2>/dev/null || echo unknown)}
 export ORDERFLOW_REVISION
@@ -250,6 +290,18 @@ if [[ $page == *'<title>'* ]]; then pass 'the console shows its page'; else fail
 say 'starting the killed worker again'
 dc up -d --no-build --no-recreate --scale notifications-worker=4 "${services[@]}"
 within 60 'every container is healthy again' all_healthy || true
+
+say 'Prometheus'
+within 60 'Prometheus finds every replica, and each answers' finds_what_runs || found_targets
+expect 'replicas of notifications-worker among them' 4 "$(found_targets | grep -c '^notifications-worker ')"
+rules=$(prometheus rules || true)
+expect 'rules loaded' "$(cat deploy/prometheus/rules/*.yml | grep -cE '^ *- (alert|record): ')" \
+  "$(grep -oE '"type":"(alerting|recording)"' <<<"$rules" | wc -l)"
+within 60 'every rule has been evaluated' rules_evaluated || prometheus rules
+expect 'entries that Prometheus sees' "$events" "$(figure 'max(stream_length)')"
+dc up -d --no-build --no-recreate --scale notifications-worker=2 "${services[@]}"
+within 60 'the replicas that were scaled away are not scraped any more' finds_what_runs || found_targets
+expect 'replicas of notifications-worker left' 2 "$(found_targets | grep -c '^notifications-worker ')"
 
 say 'stopping'
 dc stop

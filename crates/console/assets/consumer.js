@@ -10,6 +10,7 @@ import { brief, button, entryLink, setTag, uid } from "./ui.js";
 const OUTCOMES = {
   acked: ["✓", "ok", "acked"],
   retried: ["↻", "warn", "will be retried"],
+  postponed: ["⏸", "warn", "waits for its receiver"],
   dead_lettered: ["✕", "bad", "dead-lettered"],
   dropped: ["⊘", "bad", "dropped, still pending"],
   ownership_lost: ["⇄", "warn", "claimed by another"],

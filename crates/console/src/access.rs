@@ -1,4 +1,5 @@
-//! Who may use the console: everybody where it has no token, else whoever presents it or has logged in with it.
+//! Who may use the console: everybody where it has neither a token nor keys, else whoever presents one or has logged in
+//! with it.
 
 use std::{
     collections::HashMap,
@@ -10,11 +11,10 @@ use std::{
 
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
 use service_kit::{
+    auth::{Attempts, Authenticator, Caller, Refusal, Scope},
     config::Console,
     token::{BearerToken, bearer},
 };
-
-use crate::attempts::Attempts;
 
 /// The name of the cookie that holds a session's ID.
 pub(crate) const COOKIE: &str = "orderflow_console";
@@ -26,19 +26,31 @@ const SESSIONS_MAX: usize = 1_000;
 pub(crate) enum Login {
     /// The ID of the new session.
     Session(String),
-    /// There is no token, so that nobody needs to log in.
+    /// There is neither a token nor a key, so that nobody needs to log in.
     NotNeeded,
     WrongToken,
+    /// It is a key, but one that is not for the console.
+    MissingScope,
     /// Too many wrong tokens were presented from there; one may be tried again after this time.
     TooMany(Duration),
     /// The system gives no random numbers.
     NoRandomness,
 }
 
+/// Somebody who may come in.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    /// Whose key this request presents: it is charged for it.
+    pub(crate) caller: Caller,
+    /// Whether they may change nothing, because of the console or of their key.
+    pub(crate) read_only: bool,
+}
+
 /// Who may do what.
 #[derive(Debug)]
 pub(crate) struct Access {
     token: Option<BearerToken>,
+    keys: Authenticator,
     sessions: Mutex<Sessions>,
     read_only: bool,
     allowed_hosts: Vec<String>,
@@ -47,52 +59,112 @@ pub(crate) struct Access {
 #[derive(Debug)]
 struct Sessions {
     ttl: Duration,
-    /// By ID: when it was used last.
-    used: HashMap<String, Instant>,
+    by_id: HashMap<String, Session>,
     attempts: Attempts,
 }
 
+#[derive(Debug)]
+struct Session {
+    /// When it was used last.
+    used: Instant,
+    /// Whose key it was begun with, if it was not the token: it ends with that key.
+    key: Option<Caller>,
+}
+
 impl Access {
-    pub(crate) fn new(settings: &Console) -> Self {
-        let (ttl, used) = (settings.session_ttl, HashMap::new());
+    pub(crate) fn new(settings: &Console, keys: Authenticator) -> Self {
+        let (ttl, by_id) = (settings.session_ttl, HashMap::new());
         Self {
             token: BearerToken::new(&settings.token),
-            sessions: Mutex::new(Sessions { ttl, used, attempts: Attempts::default() }),
+            keys,
+            sessions: Mutex::new(Sessions { ttl, by_id, attempts: Attempts::default() }),
             read_only: settings.read_only,
             allowed_hosts: settings.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
         }
     }
 
-    /// Whether somebody must log in, or present the token.
-    pub(crate) const fn login_required(&self) -> bool {
-        self.token.is_some()
+    /// Whether somebody must log in, or present the token or a key.
+    pub(crate) fn login_required(&self) -> bool {
+        self.token.is_some() || self.keys.is_required()
     }
 
-    /// Whether nothing may be changed.
+    /// Whether nobody may change anything.
     pub(crate) const fn read_only(&self) -> bool {
         self.read_only
     }
 
-    /// Whether a request may do what everybody may not.
-    pub(crate) fn allows(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
-        bearer(headers).is_some_and(|presented| token.is(presented))
-            || session_id(headers).is_some_and(|id| self.sessions().touch(id))
+    /// Who sends a request, if they may come in. Nothing is counted.
+    pub(crate) fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
+        let nobody_in_particular = || Visitor { caller: Caller::default(), read_only: self.read_only };
+        if !self.login_required() {
+            return Some(nobody_in_particular());
+        }
+        if let Some(token) = &self.token
+            && bearer(headers).is_some_and(|presented| token.is(presented))
+        {
+            return Some(nobody_in_particular());
+        }
+        if let Some(caller) = self.keys.recognise(headers) {
+            return self.is_read_only(&caller).map(|read_only| Visitor { caller, read_only });
+        }
+        match self.sessions().touch(session_id(headers)?)? {
+            None => Some(nobody_in_particular()),
+            // What a browser does with its session is not charged to the key.
+            Some(key) => {
+                self.is_read_only(&key).map(|read_only| Visitor { read_only, ..nobody_in_particular() })
+            }
+        }
     }
 
-    /// Begins a session with the token, for somebody at this address.
+    /// Who sends a request from this address.
+    ///
+    /// # Errors
+    /// Why they may not come in; it was counted and logged.
+    pub(crate) fn admit(&self, headers: &HeaderMap, from: Option<IpAddr>) -> Result<Visitor, Refusal> {
+        if let Some(visitor) = self.visitor(headers) {
+            return Ok(visitor);
+        }
+        if !self.keys.is_required() {
+            let presented = bearer(headers).filter(|presented| !presented.is_empty());
+            return Err(presented.map_or_else(|| self.keys.missing(from), |_| self.keys.wrong(from)));
+        }
+        let caller = self.keys.identify(headers, from)?;
+        self.keys.lacks_scope(&caller, from);
+        Err(Refusal::MissingScope(Scope::Read))
+    }
+
+    /// Whether whoever has this key may change nothing; `None` if they may not even look, or not any more.
+    fn is_read_only(&self, key: &Caller) -> Option<bool> {
+        if self.keys.still_admits(key, Scope::Admin) {
+            Some(self.read_only)
+        } else {
+            self.keys.still_admits(key, Scope::Read).then_some(true)
+        }
+    }
+
+    /// Begins a session with the token or a key, for somebody at this address.
     pub(crate) fn log_in(&self, presented: &str, from: Option<IpAddr>) -> Login {
-        let Some(token) = &self.token else { return Login::NotNeeded };
+        if !self.login_required() {
+            return Login::NotNeeded;
+        }
         let mut sessions = self.sessions();
         if let Some(wait) = sessions.attempts.must_wait(from) {
             return Login::TooMany(wait);
         }
-        if !token.is(presented) {
-            sessions.attempts.wrong(from);
-            return Login::WrongToken;
-        }
+        let key = if self.token.as_ref().is_some_and(|token| token.is(presented)) {
+            None
+        } else {
+            match self.keys.recognise_key(presented.as_bytes()) {
+                Some(key) if self.is_read_only(&key).is_some() => Some(key),
+                Some(_) => return Login::MissingScope,
+                None => {
+                    sessions.attempts.wrong(from);
+                    return Login::WrongToken;
+                }
+            }
+        };
         random_id().map_or(Login::NoRandomness, |id| {
-            sessions.begin(id.clone());
+            sessions.begin(id.clone(), key);
             Login::Session(id)
         })
     }
@@ -100,14 +172,14 @@ impl Access {
     /// Ends the session of a request, if it has one.
     pub(crate) fn log_out(&self, headers: &HeaderMap) {
         if let Some(id) = session_id(headers) {
-            self.sessions().used.remove(id);
+            self.sessions().by_id.remove(id);
         }
     }
 
     /// Whether the name that a browser knows this console by cannot be one that somebody else's page was led here with
-    /// (DNS rebinding). With a token it does not matter: such a page has none.
+    /// (DNS rebinding). Where a login is needed it does not matter: such a page has none.
     pub(crate) fn knows_host(&self, headers: &HeaderMap) -> bool {
-        if self.token.is_some() {
+        if self.login_required() {
             return true;
         }
         let Some(authority) = host(headers) else { return false };
@@ -122,22 +194,26 @@ impl Access {
 }
 
 impl Sessions {
-    /// Whether there is such a session; it lasts for another while then.
-    fn touch(&mut self, id: &str) -> bool {
+    /// The key that a session was begun with, if there is such a session; it lasts for another while then.
+    #[expect(
+        clippy::option_option,
+        reason = "no session, and one that was begun without a key, are not the same"
+    )]
+    fn touch(&mut self, id: &str) -> Option<Option<Caller>> {
         let ttl = self.ttl;
-        self.used.retain(|_, used| used.elapsed() < ttl);
-        self.used.get_mut(id).is_some_and(|used| {
-            *used = Instant::now();
-            true
+        self.by_id.retain(|_, session| session.used.elapsed() < ttl);
+        self.by_id.get_mut(id).map(|session| {
+            session.used = Instant::now();
+            session.key.clone()
         })
     }
 
-    fn begin(&mut self, id: String) {
-        if self.used.len() >= SESSIONS_MAX {
-            let oldest = self.used.iter().min_by_key(|(_, used)| **used).map(|(id, _)| id.clone());
-            self.used.remove(&oldest.unwrap_or_default());
+    fn begin(&mut self, id: String, key: Option<Caller>) {
+        if self.by_id.len() >= SESSIONS_MAX {
+            let oldest = self.by_id.iter().min_by_key(|(_, session)| session.used).map(|(id, _)| id.clone());
+            self.by_id.remove(&oldest.unwrap_or_default());
         }
-        self.used.insert(id, Instant::now());
+        self.by_id.insert(id, Session { used: Instant::now(), key });
     }
 }
 
@@ -180,6 +256,7 @@ fn random_id() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
     use service_kit::{Settings, config::Secret};
 
     use super::*;
@@ -190,7 +267,7 @@ mod tests {
         let mut settings = Settings::default().console;
         settings.token = Secret::new(token);
         settings.allowed_hosts = vec!["Console.example".to_owned()];
-        Access::new(&settings)
+        Access::new(&settings, Authenticator::open(&Registry::new()).unwrap())
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -203,16 +280,16 @@ mod tests {
     #[test]
     fn a_session_is_as_good_as_the_token_until_it_ends() {
         let access = access(TOKEN);
-        assert!(!access.allows(&HeaderMap::new()));
-        assert!(access.allows(&headers(&[("authorization", "Bearer 0123456789abcdef")])));
-        assert!(!access.allows(&headers(&[("authorization", "Bearer 0123456789abcdee")])));
+        assert!(access.visitor(&HeaderMap::new()).is_none());
+        assert!(access.visitor(&headers(&[("authorization", "Bearer 0123456789abcdef")])).is_some());
+        assert!(access.visitor(&headers(&[("authorization", "Bearer 0123456789abcdee")])).is_none());
         let Login::Session(id) = access.log_in(TOKEN, None) else { panic!("the token is right") };
         assert_eq!(id.len(), 32);
         let mine = headers(&[("cookie", &format!("other=1; {COOKIE}={id}"))]);
-        assert!(access.allows(&mine));
-        assert!(!access.allows(&headers(&[("cookie", &format!("{COOKIE}={id}0"))])));
+        assert!(access.visitor(&mine).is_some());
+        assert!(access.visitor(&headers(&[("cookie", &format!("{COOKIE}={id}0"))])).is_none());
         access.log_out(&mine);
-        assert!(!access.allows(&mine));
+        assert!(access.visitor(&mine).is_none());
     }
 
     #[test]
@@ -222,11 +299,11 @@ mod tests {
         for _ in 0..SESSIONS_MAX {
             access.log_in(TOKEN, None);
         }
-        assert_eq!(access.sessions().used.len(), SESSIONS_MAX);
-        assert!(!access.sessions().touch(&first), "the oldest has ended");
+        assert_eq!(access.sessions().by_id.len(), SESSIONS_MAX);
+        assert!(access.sessions().touch(&first).is_none(), "the oldest has ended");
         access.sessions().ttl = Duration::ZERO;
-        assert!(!access.sessions().touch(&first));
-        assert!(access.sessions().used.is_empty());
+        assert!(access.sessions().touch(&first).is_none());
+        assert!(access.sessions().by_id.is_empty());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 mod access;
 mod app;
 mod assets;
-mod attempts;
 mod clock;
 mod entry_json;
 mod guide;
@@ -31,6 +30,7 @@ fn main() -> ExitCode {
         about: env!("CARGO_PKG_DESCRIPTION"),
         ops_listen_key: "console.ops_listen",
         ops_listen: |settings| settings.console.ops_listen,
+        public_listen: Some(("console.listen", |settings| settings.console.listen)),
     };
     service_main(&service, run)
 }

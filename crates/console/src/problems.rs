@@ -17,9 +17,11 @@ pub(crate) fn redis(error: &Error) -> Problem {
     match error.kind() {
         ErrorKind::NoGroup => Problem::new(StatusCode::NOT_FOUND, "/problems/unknown-group", "No such group")
             .detail("the stream, or its group, is not there"),
-        ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Loading | ErrorKind::MaxClients => {
-            unavailable("/problems/redis-unavailable", "Redis is unavailable")
-        }
+        ErrorKind::Connection
+        | ErrorKind::Timeout
+        | ErrorKind::Loading
+        | ErrorKind::MaxClients
+        | ErrorKind::Tls => unavailable("/problems/redis-unavailable", "Redis is unavailable"),
         _ => unavailable("/problems/redis-refused", "Redis refused the operation"),
     }
 }
@@ -96,7 +98,8 @@ pub(crate) fn worker(error: AdminError) -> Problem {
             "/problems/worker-unauthorized",
             "The worker does not take this console's token",
         )
-        .detail("its admin.token is another one than this console's"),
+        .detail("its admin.token is another one than this console's; or, where this console has none, its keys do not include \
+             console.api_key"),
         AdminError::Refused { problem, .. } => *problem,
         AdminError::NoToken { .. } => no_admin_token(),
         error => {
@@ -164,7 +167,8 @@ pub(crate) fn nobody_answers(reasons: &[String]) -> Problem {
 pub(crate) fn no_admin_token() -> Problem {
     let title = "The console has no token for the workers";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/no-admin-token", title).detail(
-        "set admin.token (ORDERFLOW__ADMIN__TOKEN or ORDERFLOW__ADMIN__TOKEN__FILE), here and at the workers",
+        "set admin.token (ORDERFLOW__ADMIN__TOKEN or ORDERFLOW__ADMIN__TOKEN__FILE) here and at the workers, or \
+         console.api_key to one of their keys with the scope admin",
     )
 }
 

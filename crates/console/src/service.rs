@@ -4,9 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use service_kit::{Context, Redis, admin_client::AdminClient, ops};
-use stream_core::EventStream;
-use tokio::{net::TcpListener, sync::Semaphore};
+use service_kit::{
+    Context, Redis,
+    admin_client::AdminClient,
+    http::{Listener, Port},
+};
+use stream_core::{EventStream, FeedBounds};
+use tokio::sync::Semaphore;
 
 use crate::{
     access::Access,
@@ -14,14 +18,17 @@ use crate::{
     http,
     live::{Builder, Live},
     metrics::Metrics,
-    tail::Tails,
+    tail::{Tails, Told},
     upstream::Upstream,
     workers::Workers,
 };
 
+/// Bytes of the live tail that are kept for subscribers who are behind.
+const TAIL_BYTES: usize = 32 * 1024 * 1024;
+
 /// A console that listens and has not begun to serve.
 pub(crate) struct Console {
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     drain_timeout: Duration,
 }
@@ -31,10 +38,10 @@ impl Console {
     pub(crate) async fn bind(context: &Context, redis: &Redis) -> anyhow::Result<Self> {
         let settings = &context.settings;
         let console = &settings.console;
-        let listener = ops::bind(console.listen, "console.listen").await?;
+        let listener = context.listeners.bind(Port::public(console.listen, "console.listen")).await?;
         let addr = listener.local_addr().context("the public port has no address")?;
         tracing::info!(
-            %addr, stream = %redis.stream.key(), login = !console.token.is_empty(), read_only = console.read_only,
+            %addr, stream = %redis.stream.key(), login = !console.token.is_empty() || context.auth.is_required(), read_only = console.read_only,
             demo = console.demo, "listening"
         );
         let app = app(context, redis)?;
@@ -43,7 +50,7 @@ impl Console {
 
     /// Serves until shutdown, then finishes the requests in flight; whoever listens is told the end by its connection's.
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
-        ops::serve(self.listener, self.router, context.shutdown.clone(), self.drain_timeout).await;
+        self.listener.serve(self.router, context.shutdown.clone(), self.drain_timeout).await;
         Ok(())
     }
 }
@@ -53,22 +60,25 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
     let settings = &context.settings;
     let console = &settings.console;
     let metrics = Metrics::register(&context.registry, http::route_names())?;
-    let client = AdminClient::new(&settings.admin.token).context("cannot set up HTTP")?;
+    let workers_token =
+        if settings.admin.token.is_empty() { &console.api_key } else { &settings.admin.token };
+    let client = AdminClient::new(workers_token, &settings.tls)?;
     let workers = Arc::new(Workers::new(redis.stream.clone(), client));
     // A connection of its own, so that a look delays no lever.
     let looked_at = EventStream::new(redis.connector.commands()?, redis.stream.key().clone());
     let builder = Builder::new(looked_at, Arc::clone(&workers));
     Ok(App::new(Shared {
         stream: redis.stream.clone(),
-        access: Access::new(console),
+        access: Access::new(console, context.auth.clone()),
         workers,
         live: Live::start(builder, metrics.clone(), context.shutdown.clone()),
         live_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
         tails: Tails::new(
             redis.connector.clone(),
             redis.stream.clone(),
-            console.subscriber_buffer,
+            FeedBounds { entries: console.subscriber_buffer, bytes: TAIL_BYTES },
             context.shutdown.clone(),
+            |entry| Told::of(&entry),
         ),
         tail_subscribers: Arc::new(Semaphore::new(console.subscribers_max)),
         capabilities: redis.capabilities.clone(),
@@ -77,6 +87,8 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
             "producer-api",
             "/problems/producer-unreachable",
             console.request_deadline,
+            &console.api_key,
+            &settings.tls,
         )
         .context("console.producer_url")?,
         analytics: Upstream::new(
@@ -84,6 +96,8 @@ pub(crate) fn app(context: &Context, redis: &Redis) -> anyhow::Result<App> {
             "analytics-worker",
             "/problems/analytics-unreachable",
             console.request_deadline,
+            &console.api_key,
+            &settings.tls,
         )
         .context("console.analytics_url")?,
         resetting: Arc::default(),

@@ -7,9 +7,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, Method, Url, redirect};
 use serde_json::Value;
-use service_kit::{Problem, admin_client::is_loopback};
+use service_kit::{
+    Problem,
+    admin_client::is_loopback,
+    config::{Secret, Tls},
+    http_client,
+};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,6 +28,7 @@ pub(crate) struct Upstream {
     base: Url,
     name: &'static str,
     kind: &'static str,
+    api_key: Secret,
 }
 
 /// What it answered.
@@ -35,20 +41,25 @@ pub(crate) struct Answer {
 }
 
 impl Upstream {
-    /// The service at `url`; problems with reaching it are of type `kind`.
+    /// The service at `url`, which is presented `api_key`; problems with reaching it are of type `kind`.
     pub(crate) fn new(
         url: &str,
         name: &'static str,
         kind: &'static str,
         within: Duration,
+        api_key: &Secret,
+        tls: &Tls,
     ) -> anyhow::Result<Self> {
-        let mut http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(within);
+        // The key goes where the configuration says, and nowhere else.
+        let never = redirect::Policy::none();
+        let mut http =
+            http_client::builder(tls)?.connect_timeout(CONNECT_TIMEOUT).timeout(within).redirect(never);
         let base = Url::parse(url)?;
         if is_loopback(&base) {
             // http_proxy in the environment is seldom meant for this machine.
             http = http.no_proxy();
         }
-        Ok(Self { http: http.build()?, base, name, kind })
+        Ok(Self { http: http.build()?, base, name, kind, api_key: api_key.clone() })
     }
 
     /// Sends a request to the path of these segments, with a query as it came.
@@ -66,6 +77,9 @@ impl Upstream {
         }
         url.set_query(query);
         let mut request = self.http.request(method, url);
+        if !self.api_key.is_empty() {
+            request = request.bearer_auth(self.api_key.expose());
+        }
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -80,16 +94,30 @@ impl Upstream {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, content_type, retry_after, body: bytes })
+        let answer = Answer { status, content_type, retry_after, body: bytes };
+        if status == StatusCode::UNAUTHORIZED || answer.json()["type"] == "/problems/insufficient-scope" {
+            return Err(self.unauthorized(&answer));
+        }
+        Ok(answer)
     }
 
-    /// The last cause is what the system said; the ones before it repeat the URL.
+    /// Not passed on as it is: the browser would take it for its own login.
+    fn unauthorized(&self, answer: &Answer) -> Problem {
+        let title = format!("{} does not take this console's API key", self.name);
+        let why = match (answer.json()["type"].as_str(), self.api_key.is_empty()) {
+            (Some("/problems/insufficient-scope"), _) => "the key has not the scopes produce and read there",
+            (Some("/problems/key-expired"), _) => "the key has expired",
+            (_, true) => "it asks for one, and the console has none",
+            (_, false) => "the key is not known there",
+        };
+        Problem::new(StatusCode::BAD_GATEWAY, "/problems/upstream-unauthorized", title).detail(format!(
+            "{why}; set console.api_key (ORDERFLOW__CONSOLE__API_KEY or ORDERFLOW__CONSOLE__API_KEY__FILE) to one of \
+             its keys with the scopes produce and read"
+        ))
+    }
+
     fn failed(&self, error: &reqwest::Error) -> Problem {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        self.unreachable(&cause.to_string())
+        self.unreachable(&http_client::cause(error))
     }
 
     fn unreachable(&self, reason: &str) -> Problem {

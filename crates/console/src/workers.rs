@@ -147,7 +147,7 @@ impl Workers {
 
 #[cfg(test)]
 mod tests {
-    use service_kit::config::Secret;
+    use service_kit::{Settings, config::Secret};
     use stream_core::{ConnectSettings, Connector, ConsumerCounters, StreamKey};
 
     use super::*;
@@ -166,7 +166,8 @@ mod tests {
     async fn a_process_without_names_is_remembered_until_another_is_at_its_address() {
         let connector = Connector::new(ConnectSettings::default()).unwrap();
         let stream = EventStream::new(connector.commands().unwrap(), StreamKey::new("orders").unwrap());
-        let workers = Workers::new(stream, AdminClient::new(&Secret::new("")).unwrap());
+        let workers =
+            Workers::new(stream, AdminClient::new(&Secret::new(""), &Settings::default().tls).unwrap());
         let ids = |registered: &[(RegisteredConsumer, bool)]| -> Vec<(String, Vec<String>)> {
             workers.processes(registered).into_iter().map(|process| (process.id, process.consumers)).collect()
         };

@@ -8,15 +8,20 @@
 
 mod binary;
 pub mod chaos;
+mod fast_rules;
 mod load;
 mod pipeline;
 mod prometheus;
+mod promtool;
 mod service;
 mod up;
+pub mod users;
 
 pub use binary::binary;
+pub use fast_rules::fast_rules;
 pub use load::{Journal, Load, Outcome, Posted};
 pub use pipeline::{Pipeline, Role};
-pub use prometheus::Prometheus;
+pub use prometheus::{Alert, Prometheus};
+pub use promtool::{promtool, succeeded};
 pub use service::Service;
 pub use up::Up;

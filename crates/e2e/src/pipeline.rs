@@ -1,13 +1,14 @@
 //! [`Pipeline`]: a Redis server and the services of one test, on ports of their own.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, process::Stdio, time::Duration};
 
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{RedisServer, TcpProxy, eventually, free_port};
+use tokio::process::Command;
 
-use crate::Service;
+use crate::{Service, binary, users};
 
 /// A service of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +37,14 @@ impl Role {
             Self::Reaper => "reaper",
             Self::Console => "console",
             Self::Probe => "examples/probe_worker",
+        }
+    }
+
+    /// Its user in Redis.
+    pub const fn user(self) -> &'static str {
+        match self {
+            Self::Probe => Self::Notifications.program(),
+            role => role.program(),
         }
     }
 
@@ -75,8 +84,10 @@ impl Pipeline {
         Self::on(RedisServer::start().await)
     }
 
-    /// A pipeline on this server. Claims are quick, so that recovery is.
-    pub fn on(redis: RedisServer) -> Self {
+    /// A pipeline on this server. Claims are quick, so that recovery is. Each service comes as a user of its own, who may do
+    /// no more than it needs to; tests come as the default user.
+    pub fn on(mut redis: RedisServer) -> Self {
+        redis.set_users(&users::users());
         let mut pipeline = Self {
             stream: "events:orders".to_owned(),
             settings: Vec::new(),
@@ -129,6 +140,9 @@ impl Pipeline {
         if !consumers.is_empty() {
             settings.push(("ORDERFLOW__WORKER__NAMES".to_owned(), consumers.join(",")));
         }
+        for (_, url) in settings.iter_mut().filter(|(key, _)| key == "ORDERFLOW__REDIS__URL") {
+            *url = as_user(role, url);
+        }
         let log = self.logs.path().join(format!("{role:?}-{}.log", self.started));
         Service::spawn(role.program(), &settings, log, ops_port)
     }
@@ -140,6 +154,22 @@ impl Pipeline {
             service.ready().await;
         }
         services
+    }
+
+    /// Runs a program to its end, with the settings of the services and these beside them: whether it succeeded, and
+    /// what it said.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started, or does not end.
+    pub async fn run(&self, program: &str, args: &[&str], more: &[(&str, &str)]) -> (bool, String) {
+        let mut command = Command::new(binary(program));
+        command.env_remove("REDIS_URL").env_remove("RUST_LOG").args(args).stdin(Stdio::null());
+        command.envs(self.settings.iter().map(|(key, value)| (key, value))).envs(more.iter().copied());
+        let ended = tokio::time::timeout(SOON, command.kill_on_drop(true).output()).await;
+        let output = ended.expect("it ends").expect("it can be started");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Where the services reach Redis through a proxy from here on.
@@ -162,6 +192,24 @@ impl Pipeline {
         let answer = request.header("content-type", "application/json").body(body).send().await;
         let answer = answer.expect("producer-api answers");
         (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
+    }
+
+    /// Posts a body to producer-api with further headers; the answer.
+    pub async fn post_with(&self, headers: &[(&str, &str)], body: String) -> reqwest::Response {
+        let mut request = reqwest::Client::new().post(self.url(Role::Producer, "/v1/events")).body(body);
+        for (name, value) in headers.iter().chain(&[("content-type", "application/json")]) {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("producer-api answers")
+    }
+
+    /// An entry's fields.
+    pub async fn entry(&self, id: &str) -> HashMap<String, String> {
+        let mut connection = self.connection().await;
+        let range = redis::cmd("XRANGE").arg(&self.stream).arg(id).arg(id).to_owned();
+        let entries: Vec<(String, HashMap<String, String>)> =
+            range.query_async(&mut connection).await.expect("XRANGE succeeds");
+        entries.into_iter().next().expect("the entry is there").1
     }
 
     /// Asks analytics-worker.
@@ -274,6 +322,16 @@ impl Pipeline {
             .query_async(&mut self.connection().await)
             .await
             .expect("XPENDING succeeds")
+    }
+}
+
+/// The URL with the credentials of a service's user; as it is, if it has some.
+fn as_user(role: Role, url: &str) -> String {
+    match url.strip_prefix("redis://") {
+        Some(rest) if !rest.contains('@') => {
+            format!("redis://{}:{}@{rest}", role.user(), users::password(role.user()))
+        }
+        _ => url.to_owned(),
     }
 }
 

@@ -39,6 +39,11 @@ impl Service {
         let child = Command::new(binary(program))
             .env_remove("REDIS_URL")
             .env_remove("RUST_LOG")
+            // Nobody's own collector gets what tests do.
+            .env("OTEL_SDK_DISABLED", "false")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+            .env_remove("OTEL_TRACES_EXPORTER")
             .envs(settings.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a file handle can be cloned"))

@@ -1,28 +1,28 @@
-//! [`NotificationHandler`]: from a delivery to messages on every configured channel.
+//! [`NotificationHandler`]: from a delivery to a message on every configured channel.
 
 use order_events::EventView;
 use stream_core::{Delivery, Handler, Outcome};
 
-use crate::{
-    channel::{Channel, Message, SendError},
-    metrics::NotificationMetrics,
-    template::Templates,
-};
+use crate::{dispatch::Dispatcher, message::Message, metrics::NotificationMetrics, template::Templates};
 
-/// Renders a message for each event and sends it to every channel.
+/// Renders a message for each event and has it sent to every channel.
 pub(crate) struct NotificationHandler {
     templates: Templates,
-    channels: Vec<Box<dyn Channel>>,
+    dispatcher: Dispatcher,
+    stream: String,
+    wants_mail: bool,
     metrics: NotificationMetrics,
 }
 
 impl NotificationHandler {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         templates: Templates,
-        channels: Vec<Box<dyn Channel>>,
+        dispatcher: Dispatcher,
+        stream: &str,
+        wants_mail: bool,
         metrics: NotificationMetrics,
     ) -> Self {
-        Self { templates, channels, metrics }
+        Self { templates, dispatcher, stream: stream.to_owned(), wants_mail, metrics }
     }
 }
 
@@ -32,30 +32,24 @@ impl Handler for NotificationHandler {
             Ok(event) => event,
             Err(error) => return Outcome::Poison { reason: error.to_string() },
         };
-        let Some(text) = self.templates.render(&event) else {
-            // A type of a newer producer: not poison, and nothing to say about it.
-            self.metrics.not_notified.inc();
-            return Outcome::Ack;
+        let rendered = match self.templates.render(delivery.id, &event, &delivery.fields, self.wants_mail) {
+            None => {
+                // A type of a newer producer: not poison, and nothing to say about it.
+                self.metrics.not_notified.inc();
+                return Outcome::Ack;
+            }
+            Some(Ok(rendered)) => rendered,
+            // The same event and the same template would fail again; repaired, the entry can be sent back.
+            Some(Err(error)) => return Outcome::DeadLetter { reason: error.to_string() },
         };
         let message = Message {
-            id: delivery.id.to_string(),
-            event_type: event.event_type.as_str().to_owned(),
-            order_id: event.order_id.to_owned(),
-            text,
+            id: delivery.id,
+            stream: &self.stream,
+            attempt: delivery.deliveries,
+            event: &event,
+            fields: &delivery.fields,
+            rendered,
         };
-        for channel in &self.channels {
-            match channel.send(&message).await {
-                Ok(()) => self.metrics.sent(channel.name()),
-                Err(error @ SendError::Permanent(_)) => {
-                    self.metrics.refused(channel.name());
-                    return Outcome::DeadLetter { reason: format!("{}: {error}", channel.name()) };
-                }
-                Err(error) => {
-                    self.metrics.failed(channel.name());
-                    return Outcome::Retry { reason: format!("{}: {error}", channel.name()), after: None };
-                }
-            }
-        }
-        Outcome::Ack
+        self.dispatcher.dispatch(&message).await
     }
 }

@@ -27,12 +27,6 @@ pub struct OrderEvent {
     pub metadata: Vec<(String, String)>,
 }
 
-/// The metadata with the producer's own ID of the event: what it sent as `id`.
-pub const ID_FIELD: &str = "_id";
-
-/// The metadata with the context that the producer's ID is unique in.
-pub const SOURCE_FIELD: &str = "_source";
-
 impl OrderEvent {
     /// The flat map that an entry holds: `type`, `order_id`, `customer`, `amount`, `ts_ms`, then the further
     /// fields, then the metadata. Only `amount` and `ts_ms` are written anew, the rest is borrowed.
@@ -73,11 +67,6 @@ impl OrderEvent {
             extra,
             metadata,
         })
-    }
-
-    /// A field of the metadata, such as [`ID_FIELD`].
-    pub fn metadata(&self, name: &str) -> Option<&str> {
-        self.metadata.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Bytes of the flat map without its metadata: what [`MAX_ENTRY_BYTES`](crate::MAX_ENTRY_BYTES) limits.

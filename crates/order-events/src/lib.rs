@@ -8,6 +8,7 @@
 //!   that is wrong ([`BodyError`], [`EventProblem`]).
 //! - [`OrderEvent::to_fields`] writes the flat map, [`OrderEvent::from_fields`] reads it;
 //!   [`EventView::from_fields`] reads it without copying, for hot paths.
+//! - [`cloudevents`] is the same in the envelope of CloudEvents 1.0, both ways.
 //! - [`Amount`] is money in whole cents. There is no floating point anywhere.
 //!
 //! ```
@@ -27,12 +28,14 @@
 //! ```
 
 mod amount;
+pub mod cloudevents;
 mod decode_error;
 mod event;
 mod event_type;
 mod field_names;
 mod json;
 mod limits;
+pub mod metadata;
 mod problem;
 pub mod sample;
 mod text;
@@ -41,7 +44,7 @@ mod view;
 
 pub use amount::{Amount, AmountError, format_cents};
 pub use decode_error::DecodeError;
-pub use event::{ID_FIELD, OrderEvent, SOURCE_FIELD};
+pub use event::OrderEvent;
 pub use event_type::{EventType, EventTypes, InvalidEventTypes};
 pub use json::{Body, ParseContext, parse_body, parse_event};
 pub use limits::{

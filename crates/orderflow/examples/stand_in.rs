@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         _ => ("reaper", "reaper.ops_listen", |settings| settings.reaper.ops_listen),
     };
     let version = env!("CARGO_PKG_VERSION");
-    let service = Service { name, version, about: "Stands in.", ops_listen_key, ops_listen };
+    let service =
+        Service { name, version, about: "Stands in.", ops_listen_key, ops_listen, public_listen: None };
     service_main(&service, move |context| run(name, context))
 }
 

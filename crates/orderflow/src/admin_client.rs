@@ -1,10 +1,9 @@
 //! HTTP to the levers of a running worker, at the address that it has registered.
 
-use anyhow::Context as _;
 use serde_json::Value;
 use service_kit::{
     admin_client::{AdminClient, AdminError},
-    config::Secret,
+    config::{Secret, Tls},
 };
 use stream_core::RegisteredConsumer;
 
@@ -14,11 +13,12 @@ use crate::output::printable;
 pub(crate) async fn pull(
     consumer: &RegisteredConsumer,
     token: &Secret,
+    tls: &Tls,
     lever: &str,
     body: &Value,
 ) -> anyhow::Result<Value> {
     let address = consumer.holder.as_ref().map(|holder| holder.address.as_str()).unwrap_or_default();
-    let client = AdminClient::new(token).context("cannot set up HTTP")?;
+    let client = AdminClient::new(token, tls)?;
     let pulled = client.post(address, &["consumers", &consumer.consumer, lever], body).await;
     pulled.map_err(|error| explain(&printable(&consumer.consumer), error))
 }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{completions, dlq, import, man, produce, replay, tools, trim, up};
+use crate::{completions, dlq, import, key, man, produce, replay, tools, trim, up};
 
 /// Runs the Orderflow pipeline on this machine, produces events, and looks into its Redis.
 #[derive(Debug, Parser)]
@@ -45,8 +45,12 @@ pub(crate) enum Command {
     Claim(tools::claim::Args),
     /// Give one consumer's pending entries to another
     Handover(tools::handover::Args),
+    /// Show or change what a running service logs
+    Log(Box<tools::log::Args>),
     /// Remove the oldest entries of the stream, after showing who still needs them
     Trim(Box<trim::Args>),
+    /// Make API keys for the services' callers
+    Key(Box<key::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page, or write those of all subcommands

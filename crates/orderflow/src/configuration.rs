@@ -14,6 +14,7 @@ use crate::embedded_record::Record;
 #[derive(Debug, Clone)]
 pub(crate) struct Configuration {
     pub(crate) settings: Settings,
+    resolved: Resolved,
     defaulted: BTreeSet<String>,
 }
 
@@ -23,7 +24,7 @@ impl Configuration {
         let args = with_absolute_file(args)?;
         let resolved = Resolved::load(&args, std::env::vars_os())?;
         let defaulted = defaulted_keys(&resolved.to_toml());
-        Ok(Self { settings: resolved.into_settings(), defaulted })
+        Ok(Self { settings: resolved.settings().clone(), resolved, defaulted })
     }
 
     /// Reads all layers; what nobody set is that of an `orderflow up` which runs from this directory, if any.
@@ -40,6 +41,11 @@ impl Configuration {
     /// Whether nobody set this key: no file, environment variable or flag.
     pub(crate) fn is_default(&self, key: &str) -> bool {
         self.defaulted.contains(key)
+    }
+
+    /// The settings as they were read, with the source of each.
+    pub(crate) fn resolved(&self) -> &Resolved {
+        &self.resolved
     }
 
     fn adopt(&mut self, record: Record) {

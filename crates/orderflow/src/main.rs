@@ -2,6 +2,7 @@
 
 mod address;
 mod admin_client;
+mod api_key;
 mod bar;
 mod cli;
 mod completions;
@@ -14,6 +15,7 @@ mod entries;
 mod exit;
 mod import;
 mod interruption;
+mod key;
 mod man;
 mod moment;
 mod output;
@@ -33,6 +35,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    service_kit::tls::install_provider();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(help_or_error) => return exit::usage(&help_or_error),
@@ -58,7 +61,9 @@ fn main() -> ExitCode {
             Command::Consumers(args) => tools::consumers::run(args).await,
             Command::Claim(args) => tools::claim::run(args).await,
             Command::Handover(args) => tools::handover::run(args).await,
+            Command::Log(args) => tools::log::run(*args).await,
             Command::Trim(args) => trim::run(*args).await,
+            Command::Key(args) => key::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
         }

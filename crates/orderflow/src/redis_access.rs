@@ -62,7 +62,10 @@ pub(crate) fn remedy(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Connection | ErrorKind::Timeout => {
             "start it (`orderflow up` brings one of its own), or say where it is with --redis-url or REDIS_URL"
         }
-        ErrorKind::Auth => "put user and password into the URL: redis://user:password@host:port/",
+        ErrorKind::Auth => {
+            "put user and password into the URL (redis://user:password@host:port/), or set redis.username and \
+             redis.password"
+        }
         ErrorKind::Loading => "try again when it has loaded its data",
         ErrorKind::MaxClients => "raise its maxclients, or close other connections",
         ErrorKind::OutOfMemory => "it is full; raise its maxmemory, or trim and purge, then try again",

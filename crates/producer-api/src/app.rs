@@ -6,16 +6,19 @@ use order_events::EventTypes;
 use service_kit::config::Durability;
 use stream_core::EventStream;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::{admission::Admission, group_commit::Queue, metrics::Metrics};
+use crate::{admission::Admission, group_commit::Queue, http::NdjsonLimits, metrics::Metrics, tail::Tails};
 
 /// Bounds of one request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Most bytes of a body.
     pub(crate) body_bytes: usize,
     /// Longest time until the client has its answer.
     pub(crate) request_deadline: Duration,
+    /// And of NDJSON requests, which have no size and no deadline.
+    pub(crate) ndjson: NdjsonLimits,
 }
 
 /// Where events wait to be written together: with those that wait for the same.
@@ -30,28 +33,24 @@ pub(crate) struct Queues {
 
 /// The state of the router. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct App(Arc<Shared>);
+pub(crate) struct App(Arc<Parts>);
 
+/// What an [`App`] is made of.
 #[derive(Debug)]
-struct Shared {
-    stream: EventStream,
-    queues: Queues,
-    admission: Admission,
-    types: EventTypes,
-    metrics: Metrics,
-    limits: Limits,
+pub(crate) struct Parts {
+    pub(crate) stream: EventStream,
+    pub(crate) queues: Queues,
+    pub(crate) admission: Admission,
+    pub(crate) tails: Tails,
+    pub(crate) types: EventTypes,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: Limits,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl App {
-    pub(crate) fn new(
-        stream: EventStream,
-        queues: Queues,
-        admission: Admission,
-        types: EventTypes,
-        metrics: Metrics,
-        limits: Limits,
-    ) -> Self {
-        Self(Arc::new(Shared { stream, queues, admission, types, metrics, limits }))
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
     }
 
     /// The stream, for reading; everything written goes through a [queue](Self::queue).
@@ -79,6 +78,11 @@ impl App {
         &self.0.admission
     }
 
+    /// The live tail.
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.0.tails
+    }
+
     /// The types that may be sent.
     pub(crate) fn types(&self) -> &EventTypes {
         &self.0.types
@@ -91,6 +95,16 @@ impl App {
     /// Most bytes of a body.
     pub(crate) fn body_limit_bytes(&self) -> usize {
         self.0.limits.body_bytes
+    }
+
+    /// Bounds of NDJSON requests.
+    pub(crate) fn ndjson(&self) -> &NdjsonLimits {
+        &self.0.limits.ndjson
+    }
+
+    /// Cancelled when the service is to end: what would go on for long ends by itself.
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.0.shutdown
     }
 
     /// When a request that came in now must have its answer.

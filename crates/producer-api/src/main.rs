@@ -4,10 +4,12 @@ mod admission;
 mod app;
 mod clock;
 mod dedup;
+mod filter;
 mod group_commit;
 mod http;
 mod metrics;
 mod service;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         about: env!("CARGO_PKG_DESCRIPTION"),
         ops_listen_key: "producer.ops_listen",
         ops_listen: |settings| settings.producer.ops_listen,
+        public_listen: Some(("producer.listen", |settings| settings.producer.listen)),
     };
     service_main(&service, run)
 }

@@ -45,18 +45,42 @@ impl EventOutcome {
         ["stored", "rejected", "failed", "unknown", "throttled", "replayed", "conflict"];
 }
 
+/// Why a subscriber of the tail was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TailDrop {
+    /// It took events more slowly than they came.
+    Slow,
+    /// The service stops.
+    Shutdown,
+}
+
+impl TailDrop {
+    const LABELS: [&'static str; 2] = ["slow", "shutdown"];
+}
+
+/// Counts a subscriber of the tail as long as it exists.
+#[derive(Debug)]
+pub(crate) struct Subscribed(IntGauge);
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The routes that requests are timed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Publish,
     List,
     Get,
+    Tail,
     Other,
 }
 
 impl Route {
-    const LABELS: [&'static str; 4] =
-        ["POST /v1/events", "GET /v1/events", "GET /v1/events/{id}", OTHER_TYPE];
+    const LABELS: [&'static str; 5] =
+        ["POST /v1/events", "GET /v1/events", "GET /v1/events/{id}", "GET /v1/events/tail", OTHER_TYPE];
 }
 
 /// What became of a pipeline that was to be confirmed.
@@ -89,7 +113,7 @@ struct Inner {
     /// By type in the configured order, `other` last; then by [`EventOutcome`].
     events: Vec<[IntCounter; EventOutcome::LABELS.len()]>,
     /// By [`Route`], then by status class.
-    requests: [[Histogram; 3]; 4],
+    requests: [[Histogram; 3]; Route::LABELS.len()],
     append_seconds: Histogram,
     append_batch_size: Histogram,
     queue_events: IntGauge,
@@ -101,6 +125,9 @@ struct Inner {
     confirmations: [[IntCounter; 3]; DURABILITIES.len()],
     admission_closed: [IntGauge; Cap::ALL.len()],
     cap_used: [Gauge; Cap::ALL.len()],
+    tail_subscribers: IntGauge,
+    /// By [`TailDrop`].
+    tail_dropped: [IntCounter; 2],
     redis_errors: [IntCounter; ErrorKind::ALL.len()],
 }
 
@@ -157,6 +184,17 @@ impl Metrics {
             ),
             &["durability", "outcome"],
         )?;
+        let tail_subscribers = IntGauge::new(
+            "producer_tail_subscribers",
+            "Connections that listen to the live tail, GET /v1/events/tail",
+        )?;
+        let tail_dropped = IntCounterVec::new(
+            Opts::new(
+                "producer_tail_dropped_total",
+                "Subscribers of the live tail that were dropped: slow ones, and all when the service stops",
+            ),
+            &["reason"],
+        )?;
         let redis_errors = IntCounterVec::new(
             Opts::new("producer_redis_errors_total", "Failed Redis operations by kind"),
             &["kind"],
@@ -181,9 +219,11 @@ impl Metrics {
             }),
             admission_closed: Cap::ALL.map(|cap| admission_closed.with_label_values(&[cap.label()])),
             cap_used: Cap::ALL.map(|cap| cap_used.with_label_values(&[cap.label()])),
+            tail_subscribers: tail_subscribers.clone(),
+            tail_dropped: TailDrop::LABELS.map(|reason| tail_dropped.with_label_values(&[reason])),
             redis_errors: ErrorKind::ALL.map(|kind| redis_errors.with_label_values(&[kind.label()])),
         };
-        let collectors: [Box<dyn Collector>; 10] = [
+        let collectors: [Box<dyn Collector>; 12] = [
             Box::new(forgotten),
             Box::new(confirmations),
             Box::new(events),
@@ -193,6 +233,8 @@ impl Metrics {
             Box::new(queue_events),
             Box::new(admission_closed),
             Box::new(cap_used),
+            Box::new(tail_subscribers),
+            Box::new(tail_dropped),
             Box::new(redis_errors),
         ];
         collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
@@ -259,6 +301,17 @@ impl Metrics {
         self.0.cap_used[cap as usize].set(ratio);
     }
 
+    /// Counts a subscriber of the tail until the returned value is dropped.
+    pub(crate) fn subscribed(&self) -> Subscribed {
+        self.0.tail_subscribers.inc();
+        Subscribed(self.0.tail_subscribers.clone())
+    }
+
+    /// Counts a subscriber of the tail that is dropped.
+    pub(crate) fn tail_dropped(&self, reason: TailDrop) {
+        self.0.tail_dropped[reason as usize].inc();
+    }
+
     /// Counts a Redis operation that failed.
     pub(crate) fn redis_error(&self, kind: ErrorKind) {
         let position = ErrorKind::ALL.iter().position(|known| *known == kind);
@@ -317,6 +370,13 @@ mod tests {
             assert!(text.contains(&line), "{line} not in {text}");
         }
         assert!(text.contains("producer_append_batch_size_count 0"));
+        assert!(text.contains("producer_tail_subscribers 0"));
+        for reason in TailDrop::LABELS {
+            assert!(
+                text.contains(&format!("producer_tail_dropped_total{{reason=\"{reason}\"}} 0")),
+                "{text}"
+            );
+        }
         assert!(text.contains("producer_append_duration_seconds_count 0"));
         assert!(text.contains("producer_redis_errors_total{kind=\"out_of_memory\"} 0"));
     }

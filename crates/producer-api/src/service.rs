@@ -1,29 +1,30 @@
 //! The service as a whole: what it is built of, and how it ends.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use order_events::{EventTypes, MAX_BATCH_EVENTS};
+use order_events::{EventTypes, MAX_BATCH_EVENTS, MAX_ENTRY_BYTES};
 use service_kit::{
     Context, Redis,
     config::{Durability, Producer, Retention},
-    ops,
+    http::{Listener, Port},
 };
 use stream_core::EventStream;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admission::{Admission, watch},
-    app::{App, Limits, Queues},
+    app::{App, Limits, Parts, Queues},
     dedup::Memories,
     group_commit::{self, DurableSink, StreamSink, Writers},
-    http,
+    http::{self, NdjsonLimits},
     metrics::Metrics,
+    tail::Tails,
 };
 
 /// A producer-api that listens and has not begun to serve.
 pub(crate) struct ProducerApi {
-    listener: TcpListener,
+    listener: Listener,
     app: App,
     writers: Writers,
     admission: Admission,
@@ -39,7 +40,8 @@ impl ProducerApi {
         let types =
             EventTypes::new(settings.stream.event_types.iter().cloned()).context("stream.event_types")?;
         let metrics = Metrics::register(&context.registry, &types)?;
-        let listener = ops::bind(settings.producer.listen, "producer.listen").await?;
+        let port = Port::public(settings.producer.listen, "producer.listen");
+        let listener = context.listeners.bind(port).await?;
         let addr = listener.local_addr().context("the public port has no address")?;
         tracing::info!(%addr, stream = %redis.stream.key(), "listening");
 
@@ -49,9 +51,26 @@ impl ProducerApi {
         let limits = Limits {
             body_bytes: settings.producer.body_limit_bytes,
             request_deadline: settings.producer.request_deadline,
+            ndjson: NdjsonLimits {
+                line_bytes: settings.producer.body_limit_bytes.min(MAX_ENTRY_BYTES),
+                batch_lines: settings.producer.batch_max,
+                idle_timeout: settings.producer.ndjson_idle_timeout,
+                requests: Arc::new(Semaphore::new(settings.producer.ndjson_requests_max)),
+            },
         };
         let stream = redis.stream.clone();
-        let app = App::new(stream.clone(), queues, admission.clone(), types, metrics, limits);
+        let tails = Tails::new(redis, &settings.producer, metrics.clone(), context.shutdown.clone())?;
+        let shutdown = context.shutdown.clone();
+        let app = App::new(Parts {
+            stream: stream.clone(),
+            queues,
+            admission: admission.clone(),
+            tails,
+            types,
+            metrics,
+            limits,
+            shutdown,
+        });
         let drain_timeout = settings.worker.drain_timeout;
         Ok(Self { listener, app, writers, admission, stream, retention, drain_timeout })
     }
@@ -60,7 +79,9 @@ impl ProducerApi {
     pub(crate) async fn serve(self, context: &Context) -> anyhow::Result<()> {
         let Self { listener, app, mut writers, admission, stream, retention, drain_timeout } = self;
         let shutdown = context.shutdown.clone();
-        let serving = ops::serve(listener, http::router(app), shutdown.clone(), drain_timeout);
+        let router = http::router(app, &context.auth);
+        // On the heap: it would make the future of the whole service large.
+        let serving = Box::pin(listener.serve(router, shutdown.clone(), drain_timeout));
         let stopping = async {
             shutdown.cancelled().await;
             Instant::now()

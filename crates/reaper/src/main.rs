@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         about: env!("CARGO_PKG_DESCRIPTION"),
         ops_listen_key: "reaper.ops_listen",
         ops_listen: |settings| settings.reaper.ops_listen,
+        public_listen: None,
     };
     service_main(&service, run)
 }

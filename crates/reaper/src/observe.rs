@@ -45,7 +45,9 @@ pub(crate) async fn observe(stream: &EventStream) -> Result<Observation, Error> 
             // Destroyed a moment ago.
             Err(error) if error.kind() == ErrorKind::NoGroup => {}
             // No group can be read without a server: better to show nothing than the half of it.
-            Err(error) if matches!(error.kind(), ErrorKind::Connection | ErrorKind::Timeout) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Tls) =>
+            {
                 return Err(error);
             }
             Err(error) => failed.push((group.name, error)),

@@ -99,6 +99,7 @@ impl Rounds {
                     self.failures.failed(Step::Observe, Some(group), error);
                 }
                 let exists = |group: &str| observation.groups.iter().any(|there| there.info.name == group);
+                self.sweeper.show(exists);
                 self.dead_letters.show(exists);
                 self.metrics.show(observation);
             }

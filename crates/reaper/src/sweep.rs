@@ -1,6 +1,9 @@
 //! Sweeping a group: exhausted entries and entries that were trimmed while pending become dead letters.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use prometheus::{IntCounterVec, Opts};
 use service_kit::{Context, Redis};
@@ -21,22 +24,43 @@ pub(crate) struct Sweeper {
     /// and whether it is the group's redrive stream.
     cursors: HashMap<(String, bool), StreamId>,
     dead_letters: IntCounterVec,
+    /// Groups that are always shown: retention waits for them, whether they exist or not.
+    configured: Vec<String>,
+    /// The other groups that are shown.
+    others: BTreeSet<String>,
 }
+
+/// What sweeps make dead letters for.
+const REASONS: [DeadReason; 2] = [DeadReason::MaxDeliveries, DeadReason::PayloadLost];
 
 impl Sweeper {
     pub(crate) fn new(redis: &Redis, context: &Context) -> anyhow::Result<Self> {
         let worker = &context.settings.worker;
         let dead_letters = IntCounterVec::new(
-            Opts::new("reaper_dead_letters_total", "Entries that sweeps made dead letters, by reason"),
-            &["reason"],
+            Opts::new(
+                "reaper_dead_letters_total",
+                "Entries of the group that sweeps of this reaper made dead letters, by reason",
+            ),
+            &["group", "reason"],
         )?;
-        for reason in [DeadReason::MaxDeliveries, DeadReason::PayloadLost] {
-            dead_letters.with_label_values(&[reason.label()]);
+        let configured = context.settings.retention.groups.clone();
+        for group in &configured {
+            for reason in REASONS {
+                dead_letters.with_label_values(&[group, reason.label()]);
+            }
         }
         context.registry.register(Box::new(dead_letters.clone()))?;
         let (min_idle, max_deliveries) = (worker.claim_min_idle, worker.max_deliveries);
         let stream = redis.stream.clone();
-        Ok(Self { stream, min_idle, max_deliveries, cursors: HashMap::new(), dead_letters })
+        Ok(Self {
+            stream,
+            min_idle,
+            max_deliveries,
+            cursors: HashMap::new(),
+            dead_letters,
+            configured,
+            others: BTreeSet::new(),
+        })
     }
 
     /// Sweeps what is pending for a group, from where the last sweep stopped, also of what was sent back to it. A group
@@ -74,12 +98,15 @@ impl Sweeper {
                 }
                 Err(error) => return Err(error),
             };
+            if !self.configured.iter().any(|known| known == group) {
+                self.others.insert(group.to_owned());
+            }
             for (reason, ids, tally) in [
                 (DeadReason::MaxDeliveries, &swept.dead, &mut dead),
                 (DeadReason::PayloadLost, &swept.lost, &mut lost),
             ] {
                 tally.add(ids);
-                self.dead_letters.with_label_values(&[reason.label()]).inc_by(ids.len() as u64);
+                self.dead_letters.with_label_values(&[group, reason.label()]).inc_by(ids.len() as u64);
             }
             // Noted page by page: a round can be dropped between two.
             let Some(next) = swept.next else {
@@ -89,6 +116,19 @@ impl Sweeper {
             self.cursors.insert(key.clone(), next);
         }
         Ok(())
+    }
+
+    /// Shows the configured groups and those that there are: one that was destroyed leaves no series behind.
+    pub(crate) fn show(&mut self, exists: impl Fn(&str) -> bool) {
+        let counter = &self.dead_letters;
+        self.others.retain(|group| {
+            let stays = exists(group);
+            for reason in REASONS.iter().filter(|_| !stays) {
+                // An error would only say that there is no such series.
+                _ = counter.remove_label_values(&[group, reason.label()]);
+            }
+            stays
+        });
     }
 
     /// The next active sweep begins at the start of each list.

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         about: "Does nothing, well.",
         ops_listen_key: "reaper.ops_listen",
         ops_listen: |settings| settings.reaper.ops_listen,
+        public_listen: None,
     };
     service_main(&service, run)
 }

@@ -7,6 +7,8 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use crate::request;
+
 /// Media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -85,6 +87,11 @@ impl Problem {
         self.detail.as_deref().unwrap_or(&self.title)
     }
 
+    /// What `Retry-After` says, in seconds.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|after| (after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
+    }
+
     /// The JSON object, also for problems inside a `207` answer.
     pub fn to_json(&self) -> Value {
         let mut object = self.members.clone();
@@ -116,11 +123,13 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = self.to_json().to_string();
+        let mut body = self.to_json();
+        // Whoever reports the problem can be helped by the log.
+        request::with_current(|request| body["request_id"] = request.id.as_str().into());
+        let body = body.to_string();
         let mut response = (self.status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
-        if let Some(after) = self.retry_after {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
+        if let Some(seconds) = self.retry_after_seconds() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -36,14 +36,23 @@ impl Parameters {
 
     /// The same, of pairs that are decoded already.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>, allowed: &[&str]) -> Self {
+        Self::with_repeated(pairs, allowed, &[])
+    }
+
+    /// The same, where those of `allowed` that are `repeated` may be there several times.
+    pub fn with_repeated(
+        pairs: impl IntoIterator<Item = (String, String)>,
+        allowed: &[&str],
+        repeated: &[&str],
+    ) -> Self {
         let mut parameters = Self { pairs: Vec::new(), errors: Vec::new() };
         for (name, value) in pairs {
             if !allowed.contains(&name.as_str()) {
                 let choice = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
                 parameters.fail(&name, format!("is not known; allowed: {choice}"));
-            } else if parameters.get(&name).is_some() {
-                parameters
-                    .fail(&name, format!("is there more than once; allowed once: {}", allowed.join(", ")));
+            } else if parameters.get(&name).is_some() && !repeated.contains(&name.as_str()) {
+                let once: Vec<_> = allowed.iter().filter(|name| !repeated.contains(name)).copied().collect();
+                parameters.fail(&name, format!("is there more than once; allowed once: {}", once.join(", ")));
             } else {
                 parameters.pairs.push((name, value));
             }
@@ -60,6 +69,14 @@ impl Parameters {
                 None
             }
         }
+    }
+
+    /// Reads each value of a parameter that may be there several times; an error is kept for each that is not usable.
+    pub fn read_all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let read = self.pairs.iter().filter(|(known, _)| known == name).map(|(_, value)| parse(value));
+        let (read, failed): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+        failed.into_iter().filter_map(Result::err).for_each(|message| self.fail(name, message));
+        read.into_iter().filter_map(Result::ok).collect()
     }
 
     /// Says what is wrong with a parameter.
@@ -136,6 +153,23 @@ mod tests {
                 .unwrap()
                 .starts_with("windo: is not known; allowed: a, b; a:")
         );
+    }
+
+    #[test]
+    fn what_may_be_repeated_has_all_its_values() {
+        let pairs = [("n", "1"), ("once", "2"), ("n", "x"), ("n", "3"), ("once", "4")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut parameters = Parameters::with_repeated(pairs, &["n", "once"], &["n"]);
+        assert_eq!(
+            (parameters.read_all("n", number), parameters.read("once", number)),
+            (vec![1, 3], Some(2))
+        );
+        let errors = parameters.finish().unwrap_err().to_json()["errors"].clone();
+        let expected = json!([
+            { "parameter": "once", "message": "is there more than once; allowed once: once" },
+            { "parameter": "n", "message": "\"x\" is no number" },
+        ]);
+        assert_eq!(errors, expected);
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! A service's way to Redis: connects lazily, watches the server, and keeps readiness true to it.
 
-use std::{path::Path, pin::pin, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use prometheus::IntGauge;
 use stream_core::{
     ConnectSettings, Connector, EventStream, MaxLen, Precision, ServerInfo, ServerVersion, StreamKey,
+    TlsFiles,
 };
 use tokio::{
     sync::watch,
@@ -38,14 +43,20 @@ pub struct Redis {
 /// A connector from the settings; nothing is connected yet.
 pub fn connector(settings: &Settings) -> anyhow::Result<Connector> {
     let redis = &settings.redis;
+    let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
     let connect = ConnectSettings {
         url: RedisUrl::expose(&redis.url).to_owned(),
         url_file: redis.url.file().map(Path::to_owned),
+        username: redis.username.as_str().to_owned(),
+        username_file: redis.username.file().map(Path::to_owned),
+        password: redis.password.expose().to_owned(),
+        password_file: redis.password.file().map(Path::to_owned),
+        tls: TlsFiles { ca: file(&redis.tls_ca), cert: file(&redis.tls_cert), key: file(&redis.tls_key) },
         connect_timeout: redis.connect_timeout,
         response_timeout: redis.response_timeout,
         blocking_margin: redis.blocking_margin,
     };
-    Connector::new(connect).context("redis.url")
+    Connector::new(connect).context("redis")
 }
 
 /// The configured stream over a connection of `connector`.

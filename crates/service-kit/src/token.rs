@@ -1,29 +1,22 @@
-//! [`BearerToken`]: what a caller must present, compared without telling how much of it was right.
-
-use std::hash::{BuildHasher, RandomState};
+//! [`BearerToken`]: what a caller must present, compared in constant time.
 
 use axum::http::{HeaderMap, header};
 
-use crate::config::Secret;
+use crate::{auth::Digest, config::Secret};
 
-/// A token, and how it is compared.
+/// A token, by its hash.
 #[derive(Debug)]
-pub struct BearerToken {
-    token: Secret,
-    /// Keyed at random for this process: how long the comparison of two of its hashes takes tells nothing about the token.
-    hasher: RandomState,
-}
+pub struct BearerToken(Digest);
 
 impl BearerToken {
     /// The token of the settings, if there is one.
     pub fn new(token: &Secret) -> Option<Self> {
-        (!token.is_empty()).then(|| Self { token: token.clone(), hasher: RandomState::new() })
+        (!token.is_empty()).then(|| Self(Digest::of(token.expose().as_bytes())))
     }
 
     /// Whether it is the one that somebody presents.
     pub fn is(&self, presented: &str) -> bool {
-        let token = self.token.expose();
-        self.hasher.hash_one(presented) == self.hasher.hash_one(token) && presented == token
+        self.0.is(&Digest::of(presented.as_bytes()))
     }
 }
 

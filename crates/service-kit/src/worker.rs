@@ -5,7 +5,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 use stream_core::{Worker, WorkerError, WorkerHealth, WorkerSettings};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Condition, Context, Readiness, Redis, Settings, admin};
+use crate::{Condition, Context, Readiness, Redis, Settings, admin, trace::DeliveryTracer};
 
 /// How often the worker's health is looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(500);
@@ -18,7 +18,7 @@ pub fn settings(settings: &Settings, ops_listen: SocketAddr) -> WorkerSettings {
     let host = host_name();
     WorkerSettings {
         consumers: consumer_names(settings, &host),
-        advertise: advertised(&worker.advertise, ops_listen, &host),
+        advertise: advertised(&worker.advertise, ops_listen, &host, settings.tls.ops_scheme()),
         host,
         read_count: worker.read_count,
         block: worker.block,
@@ -52,6 +52,10 @@ pub fn build(
 ) -> Result<Worker, WorkerError> {
     let worker =
         Worker::new(redis.connector.clone(), redis.stream.clone(), group, settings, &context.registry)?;
+    let worker = match DeliveryTracer::of_process() {
+        Some(tracer) => worker.with_tracer(tracer),
+        None => worker,
+    };
     let mut ready = worker.consumers_ready();
     let readiness = context.readiness.clone();
     readiness.set(Condition::Consumers, Err("no consumer has its name yet"));
@@ -67,7 +71,7 @@ pub fn build(
         }
     });
     tokio::spawn(watch_health(worker.health(), context.readiness.clone(), context.shutdown.clone()));
-    context.ops.mount(admin::router(worker.control(), &context.settings.admin));
+    context.ops.mount(admin::router(worker.control(), &context.settings.admin, &context.auth));
     Ok(worker)
 }
 
@@ -80,15 +84,16 @@ async fn watch_health(health: WorkerHealth, readiness: Readiness, shutdown: Canc
 }
 
 /// The ops port as others can reach it: as configured, else as it is bound; where that is every interface, by the
-/// host's name, which is what other containers know it by.
-fn advertised(configured: &str, ops_listen: SocketAddr, host: &str) -> String {
-    if !configured.is_empty() {
+/// host's name, which is what other containers know it by. One that speaks TLS says so.
+fn advertised(configured: &str, ops_listen: SocketAddr, host: &str, scheme: &str) -> String {
+    let address = if !configured.is_empty() {
         configured.to_owned()
     } else if ops_listen.ip().is_unspecified() {
         format!("{host}:{}", ops_listen.port())
     } else {
         ops_listen.to_string()
-    }
+    };
+    if scheme == "https" && !address.contains("://") { format!("https://{address}") } else { address }
 }
 
 /// Configured names, else `<host>-<n>`: stable across restarts of a replica, distinct between replicas.
@@ -116,8 +121,11 @@ mod tests {
     #[test]
     fn what_is_advertised_can_be_reached() {
         let everywhere = "0.0.0.0:9102".parse().unwrap();
-        assert_eq!(advertised("", everywhere, "worker-7"), "worker-7:9102");
-        assert_eq!(advertised("", "127.0.0.1:9102".parse().unwrap(), "worker-7"), "127.0.0.1:9102");
-        assert_eq!(advertised("lb:80", everywhere, "worker-7"), "lb:80");
+        assert_eq!(advertised("", everywhere, "worker-7", "http"), "worker-7:9102");
+        assert_eq!(advertised("", "127.0.0.1:9102".parse().unwrap(), "worker-7", "http"), "127.0.0.1:9102");
+        assert_eq!(advertised("lb:80", everywhere, "worker-7", "http"), "lb:80");
+        assert_eq!(advertised("", everywhere, "worker-7", "https"), "https://worker-7:9102");
+        assert_eq!(advertised("lb:80", everywhere, "worker-7", "https"), "https://lb:80");
+        assert_eq!(advertised("http://lb:80", everywhere, "worker-7", "https"), "http://lb:80");
     }
 }

@@ -7,7 +7,12 @@ use std::time::Duration;
 use prometheus::Registry;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use service_kit::{Settings, admin, config::Secret, ops};
+use service_kit::{
+    Settings, admin,
+    auth::Authenticator,
+    config::Secret,
+    http::{Listeners, Port},
+};
 use stream_core::{
     ConnectSettings, Connector, Delivery, EventStream, Handler, Outcome, StartAt, StreamKey, Worker,
     WorkerSettings,
@@ -54,14 +59,16 @@ impl Bench {
         let worker = Worker::new(connector, stream.clone(), "g", settings, &Registry::new()).unwrap();
         let mut config = Settings::default().admin;
         config.token = Secret::new(token);
-        let router = admin::router(worker.control(), &config);
+        let keys = Authenticator::open(&Registry::new()).unwrap();
+        let router = admin::router(worker.control(), &config, &keys);
         let mut ready = worker.consumers_ready();
         let stop = CancellationToken::new();
         tokio::spawn(worker.run_handler(Acking, stop.clone()));
         ready.wait_for(|ready| ready.is_ready()).await.unwrap();
-        let listener = ops::bind("127.0.0.1:0".parse().unwrap(), "x").await.unwrap();
+        let port = Port::ops("127.0.0.1:0".parse().unwrap(), "x");
+        let listener = Listeners::default().bind(port).await.unwrap();
         let base = format!("http://{}/admin", listener.local_addr().unwrap());
-        tokio::spawn(ops::serve(listener, router, stop.clone(), Duration::ZERO));
+        tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Self { _server: server, stream, base, stop }
     }
 
@@ -225,4 +232,15 @@ async fn what_cannot_be_done_is_a_problem() {
     }
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat(20_000));
     assert_eq!(bench.send(Some(TOKEN), Method::POST, "/consumers", Some(&large)).await.0, 413);
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_slowed_down_and_the_right_one_is_not() {
+    let bench = Bench::start(TOKEN, false).await;
+    for _ in 0..10 {
+        assert_eq!(bench.send(Some("wrong"), Method::GET, "/worker", None).await.0, 401);
+    }
+    let (status, _, body) = bench.send(Some("wrong"), Method::GET, "/worker", None).await;
+    assert_eq!((status, &body["type"]), (429, &json!("/problems/too-many-attempts")));
+    assert_eq!(bench.send(Some(TOKEN), Method::GET, "/worker", None).await.0, 200);
 }

@@ -43,7 +43,7 @@ impl Fields {
     }
 
     /// The size of all names and values, in bytes.
-    pub(crate) fn byte_len(&self) -> usize {
+    pub fn byte_len(&self) -> usize {
         self.0.iter().map(|(field, value)| field.len() + value.len()).sum()
     }
 

@@ -1,15 +1,30 @@
 //! [`Error`]: what went wrong with a Redis operation, classified by what can be done about it.
 
+use std::fmt;
+
 use redis::{ErrorKind as RedisErrorKind, RedisError, ServerErrorKind};
+
+use crate::{connection::Objection, tls_fault::TlsFault};
 
 /// A failed Redis operation.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{operation} failed ({}): {cause}", kind.label())]
+#[error("{operation} failed ({}): {cause}{}", kind.label(), Advice(*fault))]
 pub struct Error {
     operation: &'static str,
     kind: ErrorKind,
     /// Printed above, and therefore not also offered as `source()`: chains would print it twice.
     cause: RedisError,
+    /// What is wrong with TLS, if that is it.
+    fault: Option<TlsFault>,
+}
+
+/// What to do about a fault, behind what failed.
+struct Advice(Option<TlsFault>);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |fault| write!(f, "; {fault}"))
+    }
 }
 
 /// What a failure means for the caller. A closed set: its labels are metric labels.
@@ -34,6 +49,8 @@ pub enum ErrorKind {
     Loading,
     /// The server has no room for another connection.
     MaxClients,
+    /// The two sides do not come to speak TLS, or only one of them wants to.
+    Tls,
     /// A reply of a shape that this library does not know.
     Reply,
     /// Any other refusal of the server.
@@ -42,7 +59,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, so that each metric series exists at 0 from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connection,
         Self::Timeout,
         Self::Auth,
@@ -52,6 +69,7 @@ impl ErrorKind {
         Self::ReadOnly,
         Self::Loading,
         Self::MaxClients,
+        Self::Tls,
         Self::Reply,
         Self::Server,
     ];
@@ -68,6 +86,7 @@ impl ErrorKind {
             Self::ReadOnly => "read_only",
             Self::Loading => "loading",
             Self::MaxClients => "max_clients",
+            Self::Tls => "tls",
             Self::Reply => "reply",
             Self::Server => "server",
         }
@@ -92,6 +111,9 @@ impl ErrorKind {
         if error.to_string().contains("max number of clients") {
             return Self::MaxClients;
         }
+        if TlsFault::of(error).is_some() {
+            return Self::Tls;
+        }
         match error.kind() {
             RedisErrorKind::AuthenticationFailed => Self::Auth,
             RedisErrorKind::Io if error.is_timeout() => Self::Timeout,
@@ -105,7 +127,7 @@ impl ErrorKind {
 
 impl Error {
     pub(crate) fn new(operation: &'static str, cause: RedisError) -> Self {
-        Self { operation, kind: ErrorKind::of(&cause), cause }
+        Self { operation, kind: ErrorKind::of(&cause), fault: TlsFault::of(&cause), cause }
     }
 
     /// Part of what was asked for was refused, in these words of the server.
@@ -114,9 +136,16 @@ impl Error {
         Self::new(operation, redis::make_extension_error(code.to_owned(), Some(detail.to_owned())))
     }
 
-    /// The connection broke since the server has no room for it. What was in flight may have been applied.
-    pub(crate) fn for_want_of_room(self) -> Self {
-        Self { kind: ErrorKind::MaxClients, ..self }
+    /// The connection broke for a reason that the server has. What was in flight may have been applied.
+    pub(crate) fn because_of(self, objection: Objection) -> Self {
+        let fault = TlsFault::of_objection(objection);
+        let kind = if fault.is_some() { ErrorKind::Tls } else { ErrorKind::MaxClients };
+        Self { kind, fault, ..self }
+    }
+
+    /// What is wrong with TLS, if that is what failed.
+    pub const fn tls_fault(&self) -> Option<TlsFault> {
+        self.fault
     }
 
     /// What the failure means.
@@ -127,8 +156,13 @@ impl Error {
     /// Whether the server may have applied the command although no success was reported.
     pub fn may_have_been_applied(&self) -> bool {
         // `Reply` is an answer to something that ran; the others were refused before they ran.
-        matches!(ErrorKind::of(&self.cause), ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Reply)
-            && !self.cause.is_connection_refusal()
+        match ErrorKind::of(&self.cause) {
+            ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Reply => {
+                !self.cause.is_connection_refusal()
+            }
+            ErrorKind::Tls => !self.fault.is_some_and(TlsFault::is_of_a_certificate),
+            _ => false,
+        }
     }
 
     /// Whether it is the plain answer to a question: a group that exists already, a stream that does not. Whoever

@@ -122,6 +122,8 @@ impl ToSingleRedisArg for StreamId {}
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
     use super::*;
 
     #[test]
@@ -147,5 +149,25 @@ mod tests {
         assert_eq!(id.next().unwrap().prev(), Some(id));
         assert_eq!(StreamId::MIN.prev(), None);
         assert_eq!(StreamId::MAX.next(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_printed_is_read_again_and_in_order(a: (u64, u64), b: (u64, u64)) {
+            let ids = [a, b].map(|(ms, seq)| StreamId::new(ms, seq));
+            for id in ids {
+                prop_assert_eq!(id.to_string().parse::<StreamId>(), Ok(id));
+                prop_assert!(id.next().is_none_or(|next| next > id && next.prev() == Some(id)));
+            }
+            prop_assert_eq!(ids[0].cmp(&ids[1]), a.cmp(&b));
+        }
+
+        #[test]
+        fn no_text_is_more_than_an_id_or_an_error(text in "[0-9+ -]{0,50}|\\PC*") {
+            if let Ok(id) = text.parse::<StreamId>() {
+                let (ms, seq) = text.split_once('-').unwrap_or((&text, "0"));
+                prop_assert_eq!((ms.parse(), seq.parse()), (Ok(id.ms), Ok(id.seq)));
+            }
+        }
     }
 }

@@ -200,6 +200,11 @@ impl StreamKey {
         self.with_suffix("retention:marks")
     }
 
+    /// Says that an entry was sent to `target`: a string with a TTL. See [`SentMarks`](crate::SentMarks).
+    pub(crate) fn notified(&self, id: crate::StreamId, target: &str) -> String {
+        self.with_suffix(&format!("notified:{id}:{target}"))
+    }
+
     /// The registry of consumers that hold or held a name: a hash, `<group>/<consumer>` to a JSON
     /// object of its [`Holder`](crate::Holder) and, under `counters`, its [`ConsumerCounters`](crate::ConsumerCounters).
     pub fn workers(&self) -> String {

@@ -24,6 +24,7 @@ pub(crate) static RENEW_NAME: LazyLock<Script> = script!("renew_name.lua");
 pub(crate) static RETAIN: LazyLock<Script> = script!("allow_oom.lua", "ids.lua", "groups.lua", "retain.lua");
 pub(crate) static RETIRE: LazyLock<Script> = script!("lib.lua", "retire.lua");
 pub(crate) static SETTLE_DEAD: LazyLock<Script> = script!("lib.lua", "settle_dead.lua");
+pub(crate) static TAKE_BACK_DELIVERY: LazyLock<Script> = script!("lib.lua", "take_back_delivery.lua");
 pub(crate) static SWEEP: LazyLock<Script> = script!("ids.lua", "lib.lua", "sweep.lua");
 pub(crate) static COMMIT: LazyLock<Script> = script!("ids.lua", "effects.lua", "commit.lua");
 pub(crate) static COUNT_AFTER: LazyLock<Script> = script!("count_after.lua");

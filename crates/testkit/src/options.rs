@@ -1,8 +1,23 @@
 //! How a test's Redis server is configured.
 
-use std::env;
+use std::{env, fs, path::PathBuf};
 
-use crate::{process::StartError, server::RedisServer};
+use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
+
+use crate::{process::StartError, server::RedisServer, tls::install_tls_provider};
+
+/// Files of a server that speaks TLS alone. What they hold is read at each start.
+#[derive(Clone, Debug)]
+pub struct RedisTls {
+    /// The authority that signed the server's certificate and those of its clients.
+    pub ca: PathBuf,
+    /// The server's certificate, for `127.0.0.1` and `localhost`. The test's own connections show it as well.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Whether clients must show a certificate.
+    pub clients_show_one: bool,
+}
 
 /// Configuration of a [`RedisServer`], from [`RedisServer::builder`]: in memory only, unless told otherwise.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +26,8 @@ pub struct RedisOptions {
     program: Option<String>,
     append_only: bool,
     max_memory_bytes: Option<u64>,
+    pub(crate) has_users: bool,
+    tls: Option<RedisTls>,
     extra_args: Vec<String>,
 }
 
@@ -47,6 +64,12 @@ impl RedisOptions {
         self
     }
 
+    /// Whether the server speaks TLS, and nothing else. It does not by default.
+    pub fn tls(mut self, tls: RedisTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Adds an option of `redis-server` with its values, such as `arg("--maxclients", ["10"])`. It goes last, so
     /// it wins over what this crate sets.
     pub fn arg<V: Into<String>>(mut self, name: &str, values: impl IntoIterator<Item = V>) -> Self {
@@ -76,8 +99,44 @@ impl RedisOptions {
         self.program.as_deref()
     }
 
-    /// The server's arguments, except for its port and directory.
-    pub(crate) fn args(&self) -> Vec<String> {
+    /// The URL of a server with these options.
+    pub(crate) fn url(&self, port: u16) -> String {
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{port}")
+    }
+
+    /// A client of a server with these options.
+    pub(crate) fn client(&self, port: u16) -> RedisResult<Client> {
+        install_tls_provider();
+        let url = self.url(port);
+        let Some(tls) = &self.tls else { return Client::open(url) };
+        let client_tls =
+            ClientTlsConfig { client_cert: fs::read(&tls.cert)?, client_key: fs::read(&tls.key)? };
+        let certificates =
+            TlsCertificates { client_tls: Some(client_tls), root_cert: Some(fs::read(&tls.ca)?) };
+        Client::build_with_tls(url, certificates)
+    }
+
+    /// The arguments that make the server listen.
+    fn port_args(&self, port: u16) -> Vec<String> {
+        let Some(tls) = &self.tls else { return vec!["--port".to_owned(), port.to_string()] };
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let clients = if tls.clients_show_one { "yes" } else { "no" };
+        [
+            ("--port", "0".to_owned()),
+            ("--tls-port", port.to_string()),
+            ("--tls-ca-cert-file", path(&tls.ca)),
+            ("--tls-cert-file", path(&tls.cert)),
+            ("--tls-key-file", path(&tls.key)),
+            ("--tls-auth-clients", clients.to_owned()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+    }
+
+    /// The server's arguments, except for its directory.
+    pub(crate) fn args(&self, port: u16) -> Vec<String> {
         let append_only = if self.append_only { "yes" } else { "no" };
         let mut args: Vec<String> = [
             "--bind",
@@ -95,6 +154,7 @@ impl RedisOptions {
         ]
         .map(str::to_owned)
         .to_vec();
+        args.extend(self.port_args(port));
         if let Some(bytes) = self.max_memory_bytes {
             args.extend(["--maxmemory".to_owned(), bytes.to_string()]);
         }

@@ -23,6 +23,9 @@ use crate::{
 /// How often another port is tried when somebody took the one that was free.
 const MAX_PORT_ATTEMPTS: usize = 10;
 
+/// The ACL file in the server's directory.
+pub(crate) const USERS_FILE: &str = "users.acl";
+
 /// How long a test's connection waits for a reply: long enough for blocking reads.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -66,6 +69,8 @@ impl RedisServer {
     }
 
     pub(crate) async fn launch(options: RedisOptions) -> Result<Self, StartError> {
+        // An HTTP client that was built with TLS, for whatever crate, panics where nobody has said whose.
+        _ = rustls::crypto::ring::default_provider().install_default();
         let dir = TempDir::with_prefix("orderflow-redis-").map_err(StartError::Directory)?;
         let mut attempt = 1;
         loop {
@@ -105,9 +110,9 @@ impl RedisServer {
         replica
     }
 
-    /// `redis://127.0.0.1:<port>`; the same after a restart.
+    /// `redis://127.0.0.1:<port>`, or `rediss://…` with TLS; the same after a restart.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.options.url(self.port)
     }
 
     /// The TCP port; the same after a restart.
@@ -172,6 +177,31 @@ impl RedisServer {
         }
     }
 
+    /// Defines users beside the default one, which stays as it is: the lines of an ACL file (Redis documentation, "ACL").
+    /// They survive a restart.
+    ///
+    /// # Panics
+    ///
+    /// If the server cannot be reached or refuses a line.
+    pub fn set_users(&mut self, lines: &str) {
+        let client = self.options.client(self.port).expect("the URL is well-formed");
+        let mut connection = client.get_connection().expect("the server is reachable");
+        for line in lines.lines() {
+            let mut words = line.split(' ');
+            assert_eq!(words.next(), Some("user"), "not a user's line: {line}");
+            let mut set = redis::cmd("ACL");
+            set.arg("SETUSER").arg(words.next()).arg("reset");
+            for rule in rules(words) {
+                set.arg(rule);
+            }
+            set.exec(&mut connection).unwrap_or_else(|error| panic!("{error}, of {line}"));
+        }
+        let file = format!("user default on nopass ~* &* +@all\n{lines}\n");
+        std::fs::write(self.dir.path().join(USERS_FILE), file)
+            .expect("the server's directory can be written");
+        self.options.has_users = true;
+    }
+
     /// A new connection that waits up to 30 s for a reply.
     ///
     /// # Panics
@@ -181,7 +211,7 @@ impl RedisServer {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let client = redis::Client::open(self.url()).expect("the URL is well-formed");
+        let client = self.options.client(self.port).expect("the URL is well-formed");
         match client.get_multiplexed_async_connection_with_config(&config).await {
             Ok(connection) => connection,
             Err(error) => panic!("cannot connect to the test's Redis server at {}: {error}", self.url()),
@@ -194,4 +224,19 @@ impl RedisServer {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         format!("{prefix}:{:016x}{count:x}", random())
     }
+}
+
+/// A line's rules; a selector, "(…)", is one.
+fn rules<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut rules: Vec<String> = Vec::new();
+    for word in words {
+        match rules.last_mut() {
+            Some(open) if open.starts_with('(') && !open.ends_with(')') => {
+                open.push(' ');
+                open.push_str(word);
+            }
+            _ => rules.push(word.to_owned()),
+        }
+    }
+    rules
 }

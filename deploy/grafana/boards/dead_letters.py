@@ -58,7 +58,9 @@ BOARD = board(
             query(
                 "60 * " + rate('worker_deliveries_total{outcome="dead_lettered", group=~"$group"}', "group"), "by {{group}}"
             ),
-            query("60 * " + rate("reaper_dead_letters_total", "reason"), "by the reaper: {{reason}}"),
+            query(
+                "60 * " + rate('reaper_dead_letters_total{group=~"$group"}', "group, reason"), "{{group}} by the reaper: {{reason}}"
+            ),
             links=[runbook("orderflowdeadlettersarriving")],
         ),
         series(

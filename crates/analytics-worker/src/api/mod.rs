@@ -15,7 +15,12 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use service_kit::{Problem, problem};
+use service_kit::{
+    Problem,
+    auth::{Authenticator, read_only},
+    problem,
+    request::RequestLayer,
+};
 use stream_core::{Error, ErrorKind};
 
 use crate::queries::Source;
@@ -42,15 +47,16 @@ impl Api {
 }
 
 /// The routes, each answered within `deadline`.
-pub(crate) fn router(source: Source, deadline: Duration) -> Router {
-    Router::new()
+pub(crate) fn router(source: Source, deadline: Duration, auth: &Authenticator) -> Router {
+    let routes = Router::new()
         .route("/v1/analytics/summary", get(summary))
         .route("/v1/analytics/customers/top", get(top_customers))
         .route("/v1/analytics/timeseries", get(timeseries))
         .route("/v1/analytics/orders/{order_id}", get(order))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .with_state(Api { source, deadline, logged: Arc::default() })
+        .with_state(Api { source, deadline, logged: Arc::default() });
+    auth.protect(routes, read_only).layer(RequestLayer::new())
 }
 
 type Answer = Result<Json<Value>, Problem>;

@@ -1,5 +1,6 @@
 //! The real binary against a real Redis: what the query API answers, refuses and reads.
 
+mod auth;
 mod worker;
 
 use serde_json::{Value, json};

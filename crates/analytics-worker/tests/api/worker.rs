@@ -20,11 +20,19 @@ pub(crate) struct Worker {
     _redis: RedisServer,
     pub(crate) connection: MultiplexedConnection,
     pub(crate) stream: String,
-    port: u16,
+    pub(crate) port: u16,
+    pub(crate) ops_port: u16,
+    /// What it has written.
+    pub(crate) log: NamedTempFile,
 }
 
 impl Worker {
     pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts with these settings, `SECTION__KEY` and value.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let redis = RedisServer::start().await;
         let stream = redis.unique_stream("orders");
         let (port, ops_port) = (free_port(), free_port());
@@ -42,18 +50,20 @@ impl Worker {
             .env("ORDERFLOW__STREAM__KEY", &stream)
             .env("ORDERFLOW__ANALYTICS__LISTEN", format!("127.0.0.1:{port}"))
             .env("ORDERFLOW__ANALYTICS__OPS_LISTEN", format!("127.0.0.1:{ops_port}"))
+            .envs(settings.iter().map(|(key, value)| (format!("ORDERFLOW__{key}"), value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()
             .expect("the binary runs");
-        let worker = Self { child, connection: redis.connection().await, _redis: redis, stream, port };
+        let worker =
+            Self { child, connection: redis.connection().await, _redis: redis, stream, port, ops_port, log };
         let url = format!("http://127.0.0.1:{ops_port}/readyz");
         eventually(SOON, "the worker is ready", async || match reqwest::get(&url).await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(answer.text().await.unwrap_or_default()),
             Err(error) => {
-                Err(format!("{error}; its log:\n{}", read_to_string(log.path()).unwrap_or_default()))
+                Err(format!("{error}; its log:\n{}", read_to_string(worker.log.path()).unwrap_or_default()))
             }
         })
         .await;

@@ -8,7 +8,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use service_kit::Problem;
+use service_kit::{
+    Problem,
+    auth::{Refusal, Scope, address, charged},
+};
 use tokio::time::timeout;
 
 use crate::{access::is_own_page, app::App, problems};
@@ -65,24 +68,40 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
 
 /// Lets through who may come in, and in read-only mode only what changes nothing.
 pub(super) async fn authorize(State(app): State<App>, request: Request, next: Next) -> Response {
-    if !app.access.allows(request.headers()) {
-        let problem = Problem::new(StatusCode::UNAUTHORIZED, "/problems/unauthorized", "A login is needed")
-            .detail("log in, or send console.token as `Authorization: Bearer TOKEN`");
-        return ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response();
-    }
+    let visitor = match app.access.admit(request.headers(), address(request.extensions())) {
+        Ok(visitor) => visitor,
+        Err(refusal) => return refused(&refusal),
+    };
     if is_safe(request.method()) {
-        return next.run(request).await;
+        return charged(visitor.caller, request, next).await;
     }
-    if app.access.read_only() {
+    if visitor.read_only && !app.access.read_only() {
+        return Refusal::MissingScope(Scope::Admin).into_response();
+    }
+    if visitor.read_only {
         return Problem::new(StatusCode::FORBIDDEN, "/problems/read-only", "The console is read-only")
             .detail("set console.read_only (ORDERFLOW__CONSOLE__READ_ONLY) to false to change something")
             .into_response();
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    tracing::info!(%method, path, status = response.status().as_u16(), "an operator has changed something");
+    let key = visitor.caller.id().map(str::to_owned);
+    let response = charged(visitor.caller, request, next).await;
+    tracing::info!(
+        %method, path, key, status = response.status().as_u16(), "an operator has changed something"
+    );
     app.live.hurry();
     response
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let problem = match refusal {
+        Refusal::Missing | Refusal::Unknown => {
+            Problem::new(StatusCode::UNAUTHORIZED, "/problems/unauthorized", "A login is needed")
+                .detail("log in, or send console.token or an API key as `Authorization: Bearer TOKEN`")
+        }
+        _ => refusal.problem(),
+    };
+    refusal.answer(problem)
 }
 
 /// Gives every request its answer in time. What streams is not bounded by it, but its beginning is.

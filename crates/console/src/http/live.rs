@@ -57,7 +57,7 @@ pub(super) fn events_while_allowed(
     let events = events.take_until(async move {
         let stopped = app.shutdown.cancelled();
         let logged_out = async {
-            while app.access.allows(&headers) {
+            while app.access.visitor(&headers).is_some() {
                 sleep(LOGIN_EVERY).await;
             }
         };

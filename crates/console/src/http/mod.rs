@@ -13,7 +13,10 @@ mod tail;
 mod tests;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
-use service_kit::problem::{method_not_allowed, not_found};
+use service_kit::{
+    problem::{method_not_allowed, not_found},
+    request::RequestLayer,
+};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -28,7 +31,7 @@ const BODY_MAX: usize = 64 * 1024;
 #[openapi(info(
     title = "Orderflow console",
     description = "What the console's page uses. Errors are `application/problem+json` (RFC 9457) with a stable `type`. With \
-                   `console.token` set, a request needs `Authorization: Bearer TOKEN`, or the cookie of a login.",
+                   `console.token` or API keys set, a request needs `Authorization: Bearer TOKEN`, or the cookie of a login.",
 ))]
 struct Document;
 
@@ -121,5 +124,6 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::from_fn(form::translate))
         .layer(middleware::from_fn_with_state(app.clone(), guard::count))
         .layer(middleware::from_fn(guard::protect))
+        .layer(RequestLayer::new())
         .with_state(app)
 }

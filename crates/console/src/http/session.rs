@@ -1,15 +1,17 @@
 //! `/api/session`, `/api/login`, `/api/logout`: what the page may do, and how somebody is let in.
 
-use std::net::SocketAddr;
-
 use axum::{
     Json,
-    extract::{ConnectInfo, State},
+    extract::State,
     http::{Extensions, HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use service_kit::Problem;
+use service_kit::{
+    Problem,
+    auth::{Refusal, Scope, address},
+    http::OverTls,
+};
 use utoipa::ToSchema;
 
 use super::extract::Body;
@@ -35,10 +37,11 @@ pub(super) struct Session {
 /// What may be done here; needs no login.
 #[utoipa::path(get, path = "/api/session", tag = "session", responses((status = 200, body = Session)))]
 pub(super) async fn session(State(app): State<App>, headers: HeaderMap) -> Json<Session> {
+    let visitor = app.access.visitor(&headers);
     Json(Session {
         login_required: app.access.login_required(),
-        logged_in: app.access.allows(&headers),
-        read_only: app.access.read_only(),
+        logged_in: visitor.is_some(),
+        read_only: visitor.map_or_else(|| app.access.read_only(), |visitor| visitor.read_only),
         demo: app.console().demo,
         stream: app.stream.key().to_string(),
         version: env!("CARGO_PKG_VERSION"),
@@ -46,7 +49,7 @@ pub(super) async fn session(State(app): State<App>, headers: HeaderMap) -> Json<
     })
 }
 
-/// The token of the console.
+/// The token of the console, or an API key with the scope `admin`, or `read` to look only.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
@@ -57,6 +60,7 @@ pub(super) struct Credentials {
 #[utoipa::path(post, path = "/api/login", tag = "session", request_body = Credentials, responses(
     (status = 204, description = "logged in"),
     (status = 401, description = "another token"),
+    (status = 403, description = "a key with neither the scope `admin` nor `read`"),
     (status = 429, description = "too many wrong tokens"),
 ))]
 pub(super) async fn login(
@@ -65,11 +69,12 @@ pub(super) async fn login(
     extensions: Extensions,
     Body(Credentials { token }): Body<Credentials>,
 ) -> Result<Response, Problem> {
-    let from = extensions.get().map(|ConnectInfo::<SocketAddr>(from)| from.ip());
+    let from = address(&extensions);
     match app.access.log_in(&token, from) {
         Login::Session(id) => {
             // Whoever terminates TLS before this console says so; a header that lies only makes the cookie stricter.
-            let is_https = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+            let is_https = extensions.get::<OverTls>().is_some()
+                || headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
             let secure = if is_https { "; Secure" } else { "" };
             // Without an age: it is the session that ends, `session_ttl` after it was used last.
             let cookie = format!("{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/{secure}");
@@ -81,8 +86,9 @@ pub(super) async fn login(
             let from = from.map(tracing::field::display);
             tracing::warn!(from, "somebody has tried to log in with a wrong token");
             Err(Problem::new(StatusCode::UNAUTHORIZED, "/problems/wrong-token", "The token is wrong")
-                .detail("this is not console.token"))
+                .detail("this is neither console.token nor an API key that is known here"))
         }
+        Login::MissingScope => Err(Refusal::MissingScope(Scope::Read).problem()),
         Login::TooMany(wait) => Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "/problems/too-many-logins",

@@ -10,13 +10,14 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use service_kit::Problem;
+use stream_core::{Heard, News};
 
 use super::{extract::Params, live::events_while_allowed};
 use crate::{
     app::App,
     metrics::{Feed, Metrics},
     problems,
-    tail::{Filter, Heard, News},
+    tail::{Filter, Told},
 };
 
 /// Entries as they are added: server-sent events `entry`; `skipped` where this connection was too slow; `away` and `back`
@@ -35,7 +36,7 @@ pub(super) async fn tail(
     let permit = permit.map_err(|_| problems::too_many_subscribers())?;
     let counted = app.metrics.subscribed(Feed::Tail);
     let listener = app.tails.listen().await;
-    let first = listener.away.clone().map(|reason| Heard::News(News::Away(reason)));
+    let first = listener.away().map(|reason| Heard::News(News::Away(reason)));
     let heard = stream::unfold(listener, async |mut listener| Some((listener.next().await?, listener)));
     let metrics = app.metrics.clone();
     let events = stream::iter(first).chain(heard).filter_map(move |heard| {
@@ -46,14 +47,13 @@ pub(super) async fn tail(
     Ok(events_while_allowed(events, app, headers))
 }
 
-fn event(heard: Heard, filter: &Filter, metrics: &Metrics) -> Option<Event> {
+fn event(heard: Heard<Told>, filter: &Filter, metrics: &Metrics) -> Option<Event> {
     Some(match heard {
-        Heard::News(News::Entry(entry)) => {
-            let (entry, json) = &*entry;
-            if !filter.fits(entry) {
+        Heard::News(News::Entry(_, told)) => {
+            if !filter.fits(&told.entry) {
                 return None;
             }
-            Event::default().event("entry").id(&entry.id).data(json)
+            Event::default().event("entry").id(&told.entry.id).data(&told.json)
         }
         Heard::News(News::Away(reason)) => {
             Event::default().event("away").data(json!({ "reason": &*reason }).to_string())

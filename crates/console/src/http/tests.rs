@@ -10,7 +10,10 @@ use axum::{
 };
 use futures_util::future::join_all;
 use prometheus::Registry;
-use service_kit::{Context, Readiness, Redis, Settings, config::RedisUrl, ops::OpsRoutes};
+use service_kit::{
+    Context, Readiness, Redis, Settings, auth::Authenticator, config::RedisUrl, http::Listeners,
+    ops::OpsRoutes,
+};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -24,10 +27,13 @@ fn app() -> App {
     settings.console.demo = true;
     settings.redis.url = RedisUrl::new("redis://127.0.0.1:1");
     settings.console.allowed_hosts.push("test".to_owned());
+    let registry = Registry::new();
     let context = Context {
         settings: Arc::new(settings),
-        registry: Registry::new(),
+        auth: Authenticator::open(&registry).unwrap(),
+        registry,
         readiness: Readiness::new([]),
+        listeners: Listeners::default(),
         ops: OpsRoutes::default(),
         shutdown: CancellationToken::new(),
     };

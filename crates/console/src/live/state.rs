@@ -149,7 +149,7 @@ pub(crate) struct Recent {
     /// The entry's fields, long ones cut; only the guide's routes show them.
     #[serde(skip)]
     pub(crate) fields: Option<Vec<(String, String)>>,
-    /// `acked`, `retried`, `dead_lettered`, `dropped`, `ownership_lost`, `released` or `abandoned`.
+    /// `acked`, `retried`, `postponed`, `dead_lettered`, `dropped`, `ownership_lost`, `released` or `abandoned`.
     pub(crate) outcome: String,
     pub(crate) attempt: u64,
     pub(crate) reason: Option<String>,

@@ -7,6 +7,7 @@ mod bench;
 mod dead_letters;
 mod guide;
 mod http;
+mod keys;
 mod levers;
 mod live;
 mod looking;

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use prometheus::Registry;
-use service_kit::{Settings, admin, config::Secret, ops};
+use service_kit::{
+    Settings, admin,
+    auth::Authenticator,
+    config::Secret,
+    http::{Listeners, Port},
+};
 use stream_core::{Delivery, Handler, Outcome, Worker, WorkerSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +53,8 @@ impl TestWorker {
         consumers: &[&str],
         change: impl FnOnce(&mut WorkerSettings),
     ) -> Self {
-        let listener = ops::bind("127.0.0.1:0".parse().unwrap(), "x").await.unwrap();
+        let port = Port::ops("127.0.0.1:0".parse().unwrap(), "x");
+        let listener = Listeners::default().bind(port).await.unwrap();
         let mut settings = WorkerSettings {
             consumers: consumers.iter().map(|&name| name.to_owned()).collect(),
             host: host.to_owned(),
@@ -70,12 +76,13 @@ impl TestWorker {
                 .unwrap();
         let mut config = Settings::default().admin;
         config.token = Secret::new(ADMIN_TOKEN);
-        let router = admin::router(worker.control(), &config);
+        let keys = Authenticator::open(&Registry::new()).unwrap();
+        let router = admin::router(worker.control(), &config, &keys);
         let mut ready = worker.consumers_ready();
         let (stop, levers) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(worker.run_handler(Obeying, stop.clone()));
         ready.wait_for(|ready| ready.is_ready()).await.unwrap();
-        tokio::spawn(ops::serve(listener, router, levers.clone(), Duration::ZERO));
+        tokio::spawn(listener.serve(router, levers.clone(), Duration::ZERO));
         Self { id: format!("{host}/{}", std::process::id()), levers, stop }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::{Load, Pipeline, Prometheus, Role, Service, binary};
+use e2e::{Load, Pipeline, Prometheus, Role, Service, binary, fast_rules};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -14,6 +14,8 @@ use testkit::eventually;
 use tokio::process::Command;
 
 const SOON: Duration = Duration::from_mins(1);
+/// How often Prometheus scrapes and evaluates.
+const INTERVAL: Duration = Duration::from_secs(1);
 /// More entries than the reaper counts, before a group's position and as many after it.
 const UNCOUNTABLE: usize = 10_100;
 
@@ -39,8 +41,8 @@ pub(crate) async fn incident() -> Incident {
         twin.ready().await;
     }
     let [hung, peer] = &twins;
-    let prometheus = Prometheus::scraping(&[&producer, &analytics, &console, &one, &other, hung, peer]).await;
-    shows(&prometheus, "count(up == 1) == 7").await;
+    let services = [&producer, &analytics, &console, &one, &other, hung, peer];
+    let prometheus = Prometheus::start(&services, INTERVAL, &fast_rules()).await;
     let load = Load::start(&[pipeline.url(Role::Producer, "/v1/events")], 1, 60);
     shows(&prometheus, "sum(stream_entries_trimmed_total) > 0").await;
 
@@ -73,6 +75,8 @@ pub(crate) async fn incident() -> Incident {
 
     uncountable(&pipeline).await;
     shows(&prometheus, "stream_group_lag_known{group=\"third\"} == 0").await;
+    shows(&prometheus, "ALERTS{alertname=\"OrderflowLagUnknown\", alertstate=\"firing\", group=\"third\"}")
+        .await;
     shows(&prometheus, "stream_seconds_until_trim{group=\"third\"} > 0").await;
     shows(&prometheus, "sum(rate(worker_deliveries_total{outcome=\"acked\"}[4s])) > 0").await;
     // Somebody looks at the console, so that the console looks at Redis.

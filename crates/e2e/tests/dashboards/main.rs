@@ -3,6 +3,7 @@
 //!
 //! What each query returned is left in `<target>/dashboards`, from which pictures of the panels can be drawn.
 
+mod annotations;
 mod board;
 mod incident;
 mod queries;

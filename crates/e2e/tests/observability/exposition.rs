@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use e2e::{Pipeline, Role, Service};
+use e2e::{Pipeline, Role, Service, promtool, succeeded};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::tools::{promtool, repository, succeeded};
+use crate::tools::repository;
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(30);
 

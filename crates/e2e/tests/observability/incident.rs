@@ -1,4 +1,4 @@
-//! An incident in three acts, watched by a real Prometheus: exactly the alerts that should fire do, and then clear.
+//! An incident in four acts, watched by a real Prometheus: exactly the alerts that should fire do, and then clear.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Pipeline, Role, Service};
+use e2e::{Alert, Pipeline, Prometheus, Role, Service, fast_rules};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -15,12 +15,14 @@ use serde_json::json;
 use testkit::eventually;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use crate::prometheus::{Alert, Prometheus};
-
 /// How long an alert may take to fire, or to clear.
 const SOON: Duration = Duration::from_secs(45);
 /// Events in each request of the load, one every half second.
 const BATCH: usize = 100;
+/// How often Prometheus scrapes and evaluates.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// A worker may be frozen just between two reads.
+const FREEZES_MAX: usize = 5;
 
 fn alerts(of: &[(&str, &str)]) -> BTreeSet<Alert> {
     of.iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())).collect()
@@ -65,25 +67,39 @@ async fn fire(prometheus: &Prometheus, expected: &BTreeSet<Alert>) {
     .await;
 }
 
-/// Waits until nothing fires, and checks what has fired since the last act.
-async fn clear(prometheus: &Prometheus, expected: &BTreeSet<Alert>) {
+/// Waits until nothing fires, and checks what has fired since the act began.
+async fn clear(prometheus: &Prometheus, since: Instant, expected: &BTreeSet<Alert>) {
     eventually(SOON, "every alert has cleared", async || {
         let firing = prometheus.firing().await;
         if firing.is_empty() { Ok(()) } else { Err(format!("{firing:?}")) }
     })
     .await;
-    let seen = prometheus.take_seen();
+    let seen = prometheus.fired(since).await;
     let stray: Vec<_> = seen.difference(expected).filter(|alert| !aftermath().contains(alert)).collect();
     assert!(stray.is_empty(), "beside {expected:?} there fired {stray:?}");
     assert!(expected.is_subset(&seen), "{seen:?}");
 }
 
+/// Stops a worker in its tracks, with entries in hand.
+async fn freeze_with_entries(pipeline: &Pipeline, worker: &Service) {
+    for _ in 0..FREEZES_MAX {
+        worker.freeze().await;
+        // The server answers the read that waits with what is appended next, if there was one.
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_secs(2) {
+            if !pipeline.pending("notifications").await.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        worker.signal(Signal::SIGCONT);
+    }
+    panic!("the worker was never frozen with entries in hand");
+}
+
 /// What is scraped.
-fn with_worker<'a>(
-    others: &[(&'static str, &'a Service)],
-    worker: &'a Service,
-) -> Vec<(&'static str, &'a Service)> {
-    [others, &[("notifications-worker", worker)]].concat()
+fn with<'a>(others: [&'a Service; 4], worker: &'a Service) -> Vec<&'a Service> {
+    [&others[..], &[worker]].concat()
 }
 
 #[tokio::test]
@@ -97,16 +113,16 @@ async fn an_incident_makes_exactly_the_expected_alerts_fire_and_clear() {
     .await;
     let stop = Arc::new(Notify::new());
     let load = load(pipeline.url(Role::Producer, "/v1/events"), stop.clone());
-    let others = [
-        ("producer-api", &producer),
-        ("analytics-worker", &analytics),
-        ("reaper", &reaper),
-        ("console", &console),
-    ];
-    let prometheus = Prometheus::start(&with_worker(&others, &notifications)).await;
+    let others = [&producer, &analytics, &reaper, &console];
+    let prometheus = Prometheus::start(&with(others, &notifications), INTERVAL, &fast_rules()).await;
+    // Until it had found its targets, every service was down.
+    eventually(SOON, "nothing fires", async || {
+        let firing = prometheus.firing().await;
+        if firing.is_empty() { Ok(()) } else { Err(format!("{firing:?}")) }
+    })
+    .await;
     eventually(SOON, "the longest window has data", async || {
-        let settled =
-            prometheus.query("group:worker_end_to_end:slow_ratio_rate5m{group='analytics'}").await?;
+        let settled = prometheus.value("group:worker_end_to_end:slow_ratio_rate5m{group='analytics'}").await;
         settled.map(|_| ()).ok_or_else(|| "no ratio yet".to_owned())
     })
     .await;
@@ -118,9 +134,10 @@ async fn an_incident_makes_exactly_the_expected_alerts_fire_and_clear() {
         if calm.elapsed() >= Duration::from_secs(10) { Ok(()) } else { Err("still waiting".to_owned()) }
     })
     .await;
-    assert_eq!(prometheus.take_seen(), BTreeSet::new());
+    assert_eq!(prometheus.fired(calm).await, BTreeSet::new());
 
     // The workers of a group are stopped.
+    let since = Instant::now();
     notifications.signal(Signal::SIGTERM);
     assert!(notifications.exit().await.success());
     let stopped = alerts(&[
@@ -131,10 +148,23 @@ async fn an_incident_makes_exactly_the_expected_alerts_fire_and_clear() {
     fire(&prometheus, &stopped).await;
     notifications = pipeline.start(Role::Notifications);
     notifications.ready().await;
-    prometheus.aim(&with_worker(&others, &notifications));
-    clear(&prometheus, &stopped).await;
+    prometheus.aim(&with(others, &notifications));
+    clear(&prometheus, since, &stopped).await;
+
+    // A worker hangs with entries in hand, and there is no other that could claim them.
+    let since = Instant::now();
+    freeze_with_entries(&pipeline, &notifications).await;
+    let mut stuck = stopped;
+    stuck.extend(alerts(&[
+        ("OrderflowPendingOld", "notifications"),
+        ("OrderflowConsumerStuck", "notifications"),
+    ]));
+    fire(&prometheus, &stuck).await;
+    notifications.signal(Signal::SIGCONT);
+    clear(&prometheus, since, &stuck).await;
 
     // Somebody appends what nobody can understand, a small share of the traffic.
+    let since = Instant::now();
     for _ in 0..10 {
         pipeline.xadd(&[("type", "order.paid"), ("amount", "many")]).await;
     }
@@ -143,9 +173,10 @@ async fn an_incident_makes_exactly_the_expected_alerts_fire_and_clear() {
         ("OrderflowDeadLettersArriving", "analytics"),
     ]);
     fire(&prometheus, &poisoned).await;
-    clear(&prometheus, &poisoned).await;
+    clear(&prometheus, since, &poisoned).await;
 
     // Redis hangs.
+    let since = Instant::now();
     let redis = Pid::from_raw(pipeline.redis.pid().cast_signed());
     kill(redis, Signal::SIGSTOP).expect("the server can be stopped");
     let away = ["producer-api", "notifications-worker", "analytics-worker", "reaper", "console"];
@@ -153,7 +184,7 @@ async fn an_incident_makes_exactly_the_expected_alerts_fire_and_clear() {
     hanging.extend(alerts(&[("OrderflowProducerErrors", "producer-api")]));
     fire(&prometheus, &hanging).await;
     kill(redis, Signal::SIGCONT).expect("the server can go on");
-    clear(&prometheus, &hanging).await;
+    clear(&prometheus, since, &hanging).await;
     stop.notify_one();
     load.await.expect("the load does not panic");
 }

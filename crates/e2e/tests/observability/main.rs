@@ -3,6 +3,5 @@
 mod exposition;
 mod incident;
 mod metrics_doc;
-mod prometheus;
 mod rules;
 mod tools;

@@ -10,7 +10,7 @@ use crate::{
 const FILE: &str = "docs/METRICS.md";
 
 /// Labels whose values an installation decides.
-const OPEN: [&str; 6] = ["stream", "group", "consumer", "service", "version", "revision"];
+const OPEN: [&str; 7] = ["stream", "group", "consumer", "service", "version", "revision", "key"];
 
 const HEAD: &str = "# Metrics
 
@@ -19,7 +19,7 @@ show; `make test` fails if it is not up to date.
 
 Labels come from closed sets, and every series of such a set is there from the start, at 0. `stream`, `group` and
 `consumer` are what there is in Redis: these series come from the active reaper alone and end with what they tell of.
-Times are in seconds. Alert rules: `deploy/prometheus/rules`; what to do about them: [RUNBOOK.md](RUNBOOK.md).
+`key` is the name of a configured API key. Times are in seconds. Alert rules: `deploy/prometheus/rules`; what to do about them: [RUNBOOK.md](RUNBOOK.md).
 ";
 
 fn title(name: &str) -> &'static str {
@@ -31,18 +31,22 @@ fn title(name: &str) -> &'static str {
         "reaper" => "Reaper",
         "redis" => "Redis",
         "console" => "Console",
+        "auth" => "API keys",
+        "http" | "tls" => "Ports",
         _ => "Processes",
     }
 }
 
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 10] = [
     "Producing",
     "Workers",
     "Notifications",
     "Stream, groups and retention",
     "Reaper",
     "Console",
+    "API keys",
     "Redis",
+    "Ports",
     "Processes",
 ];
 

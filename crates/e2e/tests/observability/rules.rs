@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::tools::{promtool, read, repository, succeeded, yaml_files};
+use e2e::{promtool, succeeded};
+
+use crate::tools::{read, repository, yaml_files};
 
 const ALERTS: &str = "deploy/prometheus/rules/alerts.yml";
 

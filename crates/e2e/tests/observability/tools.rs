@@ -1,16 +1,9 @@
-//! promtool and prometheus, and the repository's files that they are given.
+//! The repository's files that promtool and the tests are given.
 
 use std::{
-    env, fs,
-    io::Write,
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
 };
-
-/// A program, or the one that its variable names.
-pub(crate) fn program(variable: &str, name: &str) -> String {
-    env::var(variable).unwrap_or_else(|_| name.to_owned())
-}
 
 /// A path of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
@@ -30,24 +23,4 @@ pub(crate) fn yaml_files(dir: &str) -> Vec<PathBuf> {
     files.sort();
     assert!(!files.is_empty(), "{dir} has no YAML file");
     files
-}
-
-/// Runs promtool with this on its standard input.
-pub(crate) fn promtool<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>, input: &str) -> Output {
-    let mut command = Command::new(program("PROMTOOL_BIN", "promtool"));
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| {
-        panic!("promtool did not start: {error}; deploy/scripts/ensure-prometheus.sh installs it")
-    });
-    let mut stdin = child.stdin.take().expect("its input is piped");
-    // It may end without having read everything, and then says why.
-    _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child.wait_with_output().expect("promtool can be awaited")
-}
-
-/// Asserts that promtool was content.
-pub(crate) fn succeeded(output: &Output, what: &str) {
-    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "promtool, {what}: {}\n{out}\n{error}", output.status);
 }

@@ -7,10 +7,11 @@ mod scalar;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use self::{
-    event::validate,
-    raw::{RawBatch, RawObject},
-    scalar::{Scalar, kind_of},
+use self::{event::validate, raw::RawBatch};
+pub(crate) use self::{
+    event::{Envelope, validate_data},
+    raw::RawObject,
+    scalar::{Scalar, kind_of, read_text},
 };
 use crate::{
     event::OrderEvent,
@@ -45,7 +46,7 @@ pub fn parse_body(json: impl AsRef<[u8]>, context: &ParseContext<'_>) -> Result<
     let json = utf8(json.as_ref())?;
     match kind_of(json) {
         Scalar::OBJECT => single(json, context).map(Body::One),
-        Scalar::ARRAY => batch(json, context).map(Body::Batch),
+        Scalar::ARRAY => batch_of(json, |index, object| validate(index, object, context)).map(Body::Batch),
         _ => Err(wrong_shape(json, "an event (object) or a batch of events (array)")),
     }
 }
@@ -64,7 +65,11 @@ fn single(json: &str, context: &ParseContext<'_>) -> Result<OrderEvent, BodyErro
     validate(0, &object, context).map_err(BodyError::Invalid)
 }
 
-fn batch(json: &str, context: &ParseContext<'_>) -> Result<Vec<OrderEvent>, BodyError> {
+/// Reads an array of 1 to [`MAX_BATCH_EVENTS`] objects, each by `read`.
+pub(crate) fn batch_of(
+    json: &str,
+    read: impl Fn(usize, &RawObject<'_>) -> Result<OrderEvent, Vec<EventProblem>>,
+) -> Result<Vec<OrderEvent>, BodyError> {
     let batch = parse::<RawBatch<'_>>(json)?;
     if batch.total == 0 {
         return Err(BodyError::EmptyBatch);
@@ -75,7 +80,7 @@ fn batch(json: &str, context: &ParseContext<'_>) -> Result<Vec<OrderEvent>, Body
     let mut events = Vec::with_capacity(batch.total);
     let mut problems = Vec::new();
     for (index, element) in batch.elements.iter().enumerate() {
-        match batch_element(index, element.get(), context) {
+        match element_object(index, element.get()).and_then(|object| read(index, &object)) {
             Ok(event) => events.push(event),
             Err(more) => problems.extend(more),
         }
@@ -83,29 +88,24 @@ fn batch(json: &str, context: &ParseContext<'_>) -> Result<Vec<OrderEvent>, Body
     if problems.is_empty() { Ok(events) } else { Err(BodyError::Invalid(problems)) }
 }
 
-fn batch_element(
-    index: usize,
-    json: &str,
-    context: &ParseContext<'_>,
-) -> Result<OrderEvent, Vec<EventProblem>> {
+fn element_object(index: usize, json: &str) -> Result<RawObject<'_>, Vec<EventProblem>> {
     let whole = |message| vec![EventProblem { index, field: String::new(), message }];
     let kind = kind_of(json);
     if kind != Scalar::OBJECT {
         return Err(whole(format!("is {kind}; allowed: an object")));
     }
-    let object = serde_json::from_str(json).map_err(|error| whole(format!("cannot be read: {error}")))?;
-    validate(index, &object, context)
+    serde_json::from_str(json).map_err(|error| whole(format!("cannot be read: {error}")))
 }
 
 /// Other kinds of JSON are refused as such, but only if they are JSON.
-fn wrong_shape(json: &str, allowed: &'static str) -> BodyError {
+pub(crate) fn wrong_shape(json: &str, allowed: &'static str) -> BodyError {
     match parse::<IgnoredAny>(json) {
         Ok(_) => BodyError::WrongShape { found: kind_of(json), allowed },
         Err(malformed) => malformed,
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, BodyError> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, BodyError> {
     serde_json::from_str(json).map_err(|error| BodyError::Malformed {
         line: error.line(),
         column: error.column(),
@@ -113,7 +113,7 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, BodyError> {
     })
 }
 
-fn utf8(json: &[u8]) -> Result<&str, BodyError> {
+pub(crate) fn utf8(json: &[u8]) -> Result<&str, BodyError> {
     std::str::from_utf8(json).map_err(|error| {
         let before = &json[..error.valid_up_to()];
         let line = before.split(|byte| *byte == b'\n').count();

@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use crate::limits::{MAX_BATCH_EVENTS, MAX_FIELDS};
 
 /// A JSON object's members in order.
-pub(super) struct RawObject<'a> {
+pub(crate) struct RawObject<'a> {
     /// Name and value of the first [`MAX_FIELDS`] members, as JSON text.
-    pub(super) members: Vec<(&'a RawValue, &'a RawValue)>,
+    pub(crate) members: Vec<(&'a RawValue, &'a RawValue)>,
     /// How many members there are, repeated ones included.
-    pub(super) total: usize,
+    pub(crate) total: usize,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
@@ -48,11 +48,11 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 }
 
 /// A JSON array's elements in order.
-pub(super) struct RawBatch<'a> {
+pub(crate) struct RawBatch<'a> {
     /// The first [`MAX_BATCH_EVENTS`] elements, as JSON text.
-    pub(super) elements: Vec<&'a RawValue>,
+    pub(crate) elements: Vec<&'a RawValue>,
     /// How many elements there are.
-    pub(super) total: usize,
+    pub(crate) total: usize,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawBatch<'a> {

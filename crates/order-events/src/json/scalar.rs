@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// A JSON value of an event's member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     /// A string, its escapes resolved.
     Text(Cow<'a, str>),
     /// A number's literal, or `true` or `false`.
@@ -24,25 +24,35 @@ pub(super) enum Scalar<'a> {
 }
 
 impl<'a> Scalar<'a> {
-    pub(super) const OBJECT: &'static str = "an object";
-    pub(super) const ARRAY: &'static str = "an array";
-    pub(super) const TEXT: &'static str = "a string";
-    pub(super) const NUMBER: &'static str = "a number";
-    pub(super) const BOOLEAN: &'static str = "a boolean";
-    pub(super) const NULL: &'static str = "null";
+    pub(crate) const OBJECT: &'static str = "an object";
+    pub(crate) const ARRAY: &'static str = "an array";
+    pub(crate) const TEXT: &'static str = "a string";
+    pub(crate) const NUMBER: &'static str = "a number";
+    pub(crate) const BOOLEAN: &'static str = "a boolean";
+    pub(crate) const NULL: &'static str = "null";
 
     /// Reads `json`, which must be one well-formed JSON value without white space around it.
-    pub(super) fn read(json: &'a str) -> Self {
+    pub(crate) fn read(json: &'a str) -> Self {
         match kind_of(json) {
             Self::TEXT => read_text(json).map_or(Self::BrokenText, Self::Text),
             kind @ (Self::NUMBER | Self::BOOLEAN) => Self::Literal { text: json, kind },
             kind => Self::Refused { kind },
         }
     }
+
+    /// Why this value cannot be what is `allowed`.
+    pub(crate) fn refusal(&self, allowed: &str) -> String {
+        let found = match self {
+            Self::BrokenText => return "is not Unicode text (half of a surrogate pair)".to_owned(),
+            Self::Text(_) => Self::TEXT,
+            Self::Literal { kind, .. } | Self::Refused { kind } => *kind,
+        };
+        format!("is {found}; allowed: {allowed}")
+    }
 }
 
 /// What kind of JSON value `json` begins with.
-pub(super) fn kind_of(json: &str) -> &'static str {
+pub(crate) fn kind_of(json: &str) -> &'static str {
     match json.trim_ascii_start().as_bytes().first() {
         Some(b'{') => Scalar::OBJECT,
         Some(b'[') => Scalar::ARRAY,
@@ -54,7 +64,7 @@ pub(super) fn kind_of(json: &str) -> &'static str {
 }
 
 /// The text of a well-formed JSON string; none if it has half of a surrogate pair.
-pub(super) fn read_text(json: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn read_text(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner {
         Some(inner) if !inner.contains('\\') => Some(Cow::Borrowed(inner)),

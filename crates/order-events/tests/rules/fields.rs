@@ -1,7 +1,7 @@
 //! The rules for each field of a producer's event.
 
 use order_events::{
-    BodyError, EventProblem, EventType, EventTypes, ID_FIELD, OrderEvent, ParseContext, parse_event,
+    BodyError, EventProblem, EventType, EventTypes, OrderEvent, ParseContext, metadata, parse_event,
 };
 
 const NOW_MS: u64 = 1_716_998_413_541;
@@ -217,9 +217,9 @@ fn long_values_and_names_are_shortened() {
 #[test]
 fn an_id_is_the_producers_and_becomes_metadata() {
     let event = with("id", r#""e-1""#).unwrap();
-    assert_eq!((event.metadata(ID_FIELD), event.extra.len()), (Some("e-1"), 0));
+    assert_eq!((event.metadata(metadata::ID), event.extra.len()), (Some("e-1"), 0));
     assert_eq!(event.to_fields().last().unwrap(), ("_id", "e-1".into()));
-    assert_eq!(parse(&required()).unwrap().metadata(ID_FIELD), None);
+    assert_eq!(parse(&required()).unwrap().metadata(metadata::ID), None);
     assert!(message("id", r#""""#).starts_with("is empty"));
     assert!(message("id", &format!("{:?}", "x".repeat(129))).starts_with("has 129 characters"));
     assert_eq!(message("id", "7"), "is a number; allowed: a string");

@@ -4,6 +4,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::check::told;
+use crate::api_key;
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +104,8 @@ fn unintelligible(count: usize) -> Answer {
 
 fn reason(status: StatusCode, body: &Value) -> String {
     let described = describe(body);
-    if described.is_empty() { status.to_string() } else { format!("{status}: {described}") }
+    let described = if described.is_empty() { status.to_string() } else { format!("{status}: {described}") };
+    described + api_key::hint(status)
 }
 
 /// Title and detail of a problem.

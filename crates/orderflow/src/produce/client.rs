@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::{Url, header};
 use serde_json::Value;
-use service_kit::Settings;
+use service_kit::{Settings, config::Secret, http_client};
 
 use super::{
     answer::{self, Answer, Outcome},
     check::Event,
 };
-use service_kit::ops::dialable;
+use service_kit::http::dialable;
 
 use crate::address::is_loopback;
 
@@ -34,24 +34,29 @@ pub(super) enum Reply {
 pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
+    api_key: Secret,
 }
 
 impl Client {
-    /// For the API at `base`, else at the address in the settings.
-    pub(super) fn new(base: Option<&Url>, settings: &Settings) -> anyhow::Result<Self> {
+    /// For the API at `base`, else at the address in the settings, which is presented the key.
+    pub(super) fn new(base: Option<&Url>, settings: &Settings, api_key: Secret) -> anyhow::Result<Self> {
         let url = match base {
             Some(base) => base.clone(),
-            None => Url::parse(&format!("http://{}", dialable(settings.producer.listen)))
-                .context("producer.listen")?,
+            None => Url::parse(&format!(
+                "{}://{}",
+                settings.tls.public_scheme(),
+                dialable(settings.producer.listen)
+            ))
+            .context("producer.listen")?,
         };
         anyhow::ensure!(
-            url.scheme() == "http" && url.has_host(),
-            "--url {url} cannot be used; allowed: http://host[:port] (TLS is not supported)"
+            ["http", "https"].contains(&url.scheme()) && url.has_host(),
+            "--url {url} cannot be used; allowed: http://host[:port] or https://host[:port]"
         );
         // Not `Url::join`: a path behind a gateway is kept, with or without its slash at the end.
         let url =
             Url::parse(&format!("{}/v1/events", url.as_str().trim_end_matches('/'))).context("--url")?;
-        let mut http = reqwest::Client::builder();
+        let mut http = http_client::builder(&settings.tls)?;
         if url.host_str().is_some_and(is_loopback) {
             // http_proxy in the environment is seldom meant for this machine.
             http = http.no_proxy();
@@ -64,7 +69,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("cannot set up HTTP")?;
-        Ok(Self { http, url })
+        Ok(Self { http, url, api_key })
     }
 
     /// Where requests go.
@@ -76,7 +81,10 @@ impl Client {
     pub(super) async fn post(&self, events: &[&Event]) -> Reply {
         let events_json: Vec<_> = events.iter().map(|event| event.json.as_str()).collect();
         let body = format!("[{}]", events_json.join(","));
-        let request = self.http.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
+        let mut request = self.http.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
+        if !self.api_key.is_empty() {
+            request = request.bearer_auth(self.api_key.expose());
+        }
         let unknown = |error: reqwest::Error| {
             let outcome = Outcome::Unknown(describe(&error));
             Reply::Answered(Answer::Each(vec![outcome; events.len()]), None)
@@ -120,13 +128,13 @@ mod tests {
         let settings = Settings::default();
         let url = |base: Option<&str>| {
             let base = base.map(|base| Url::parse(base).unwrap());
-            Client::new(base.as_ref(), &settings).map(|client| client.url().to_string())
+            Client::new(base.as_ref(), &settings, Secret::new("")).map(|client| client.url().to_string())
         };
         assert_eq!(url(None).unwrap(), "http://127.0.0.1:8080/v1/events");
         for base in ["http://h:1", "http://h:1/"] {
             assert_eq!(url(Some(base)).unwrap(), "http://h:1/v1/events");
         }
         assert_eq!(url(Some("http://h/orders/")).unwrap(), "http://h/orders/v1/events");
-        assert!(url(Some("https://h/")).unwrap_err().to_string().contains("TLS"));
+        assert_eq!(url(Some("https://h/")).unwrap(), "https://h/v1/events");
     }
 }

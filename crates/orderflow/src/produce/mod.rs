@@ -16,6 +16,7 @@ use reqwest::Url;
 use service_kit::config::ConfigArgs;
 
 use crate::{
+    api_key::ApiKeyArgs,
     configuration::Configuration,
     durations,
     output::{news, result},
@@ -99,6 +100,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = durations::parse)]
     retry_for: Duration,
 
+    #[command(flatten)]
+    api_key: ApiKeyArgs,
+
     #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
@@ -127,7 +131,7 @@ impl Args {
 /// Runs the subcommand.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Configuration { settings, .. } = &Configuration::load_for_tool(&args.config)?;
-    let client = Client::new(args.url.as_ref(), settings)?;
+    let client = Client::new(args.url.as_ref(), settings, args.api_key.of(settings))?;
     let checker = Checker::new(settings)?;
     // The brackets around a batch are part of the body.
     let body_bytes_max = settings.producer.body_limit_bytes.saturating_sub(2);

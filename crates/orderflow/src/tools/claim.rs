@@ -8,6 +8,7 @@ use service_kit::config::ConfigArgs;
 use super::live;
 use crate::{
     admin_client,
+    api_key::ApiKeyArgs,
     configuration::Configuration,
     durations,
     output::{entries, result},
@@ -17,8 +18,8 @@ use crate::{
 /// Arguments of `orderflow claim`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The consumer's process does it, at the address that it has registered, with the admin.token of the configuration (that \
-of an `orderflow up` in this directory is found by itself).
+The consumer's process does it, at the address that it has registered, with --api-key or the admin.token of the \
+configuration (that of an `orderflow up` in this directory is found by itself).
 
 Exit codes: 0 done (also if nothing was idle), 1 failed, 2 wrong usage, 78 wrong configuration")]
 pub(crate) struct Args {
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// Print the worker's answer as JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    api_key: ApiKeyArgs,
 
     #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
@@ -61,8 +65,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(from) = args.from {
         body.insert("from".to_owned(), from.into());
     }
-    let token = &configuration.settings.admin.token;
-    let report = admin_client::pull(&consumer, token, "claim", &Value::Object(body)).await?;
+    let settings = &configuration.settings;
+    let token = &args.api_key.for_workers(settings);
+    let report = admin_client::pull(&consumer, token, &settings.tls, "claim", &Value::Object(body)).await?;
     if args.json {
         result(report)?;
     } else {

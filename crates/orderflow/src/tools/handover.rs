@@ -9,6 +9,7 @@ use stream_core::{Handover, HandoverError};
 use super::live;
 use crate::{
     admin_client,
+    api_key::ApiKeyArgs,
     configuration::Configuration,
     output::{entries, printable, result},
     redis_access::Access,
@@ -17,8 +18,8 @@ use crate::{
 /// Arguments of `orderflow handover`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A live consumer's process does it itself, with the admin.token of the configuration: what is being handled stays there. \
-The entries of a dead consumer are moved in Redis. Delivery counts stay as they are, and the other consumer takes the \
+A live consumer's process does it itself, with --api-key or the admin.token of the configuration: what is being handled \
+stays there. The entries of a dead consumer are moved in Redis. Delivery counts stay as they are, and the other consumer takes the \
 entries up at once.
 
 Exit codes: 0 done (also if nothing was pending), 1 failed, 2 wrong usage, 78 wrong configuration")]
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    #[command(flatten)]
+    api_key: ApiKeyArgs,
+
     #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
@@ -49,7 +53,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         if live::registered(&access, &args.group, &args.to).await?.is_none() {
             return Err(live::not_alive(&access, &args.group, &args.to).await);
         }
-        admin_client::pull(&from, &settings.admin.token, "handover", &json!({ "to": args.to })).await?
+        let token = args.api_key.for_workers(settings);
+        admin_client::pull(&from, &token, &settings.tls, "handover", &json!({ "to": args.to })).await?
     } else {
         from_dead(&access, settings, &args).await?
     };

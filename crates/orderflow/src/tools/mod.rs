@@ -7,5 +7,6 @@ pub(crate) mod doctor;
 pub(crate) mod groups;
 pub(crate) mod handover;
 mod live;
+pub(crate) mod log;
 pub(crate) mod pending;
 pub(crate) mod tail;

@@ -116,7 +116,14 @@ async fn next(access: &Access, tail: &mut Tail) -> anyhow::Result<Vec<Entry>> {
 }
 
 fn is_passing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Loading | ErrorKind::MaxClients)
+    matches!(
+        kind,
+        ErrorKind::Connection
+            | ErrorKind::Timeout
+            | ErrorKind::Loading
+            | ErrorKind::MaxClients
+            | ErrorKind::Tls
+    )
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use anyhow::Context as _;
 use service_kit::{
     Settings,
-    config::{ConfigArgs, RedisUrl, Secret},
-    ops::dialable,
+    auth::Startup,
+    config::{ConfigArgs, ConfigErrors, RedisUrl, Secret},
+    http::dialable,
 };
 
 use super::{
     Args,
-    service::{CONSOLE, ServiceSpec},
+    service::{CONSOLE, Listen, SERVICES, ServiceSpec},
     token,
 };
 use crate::{
@@ -70,6 +71,7 @@ impl Plan {
         all.redis_url.clone_from(&named);
         all.set.splice(0..0, presets.iter().cloned());
         let mut configuration = Configuration::load(&all)?;
+        check_access(&configuration)?;
         let own_token = configuration.settings.admin.token.is_empty();
         if own_token {
             configuration.settings.admin.token =
@@ -147,6 +149,15 @@ impl Plan {
     }
 }
 
+/// Whether each service would start, by its listeners and keys. The error holds every mistake once.
+fn check_access(configuration: &Configuration) -> Result<(), ConfigErrors> {
+    ConfigErrors::join(SERVICES.into_iter().filter_map(|service| {
+        let listen = |listen: Listen| (listen.key, (listen.addr)(&configuration.settings));
+        let listeners: Vec<_> = service.api.into_iter().chain([service.ops]).map(listen).collect();
+        Startup::load(configuration.resolved(), &listeners).err()
+    }))
+}
+
 fn neighbours(configuration: &Configuration) -> Vec<String> {
     let settings = &configuration.settings;
     let urls = [
@@ -154,7 +165,8 @@ fn neighbours(configuration: &Configuration) -> Vec<String> {
         ("console.analytics_url", settings.analytics.listen),
     ];
     let unsaid = urls.into_iter().filter(|(key, _)| configuration.is_default(key));
-    unsaid.map(|(key, listen)| format!("{key}=http://{}", dialable(listen))).collect()
+    let scheme = settings.tls.public_scheme();
+    unsaid.map(|(key, listen)| format!("{key}={scheme}://{}", dialable(listen))).collect()
 }
 
 fn presets(args: &Args) -> Vec<String> {
@@ -187,7 +199,6 @@ fn named_redis(args: &Args) -> Option<String> {
 mod tests {
     use clap::Parser;
 
-    use super::super::service::SERVICES;
     use super::*;
 
     #[derive(Debug, Parser)]
@@ -234,8 +245,14 @@ mod tests {
     fn the_console_is_told_where_the_others_are_unless_it_was_told() {
         let urls = "--set console.producer_url=http://127.0.0.1:8080 --set console.analytics_url=http://127.0.0.1:8081";
         assert_eq!(argv(&plan(&[]), "console"), urls);
-        let moved =
-            plan(&["--set", "producer.listen=0.0.0.0:90", "--set", "console.analytics_url=http://h/"]);
+        let moved = plan(&[
+            "--set",
+            "producer.listen=0.0.0.0:90",
+            "--set",
+            "console.analytics_url=http://h/",
+            "--set",
+            "auth.mode=off",
+        ]);
         let told = argv(&moved, "console");
         assert!(told.starts_with("--set console.producer_url=http://127.0.0.1:90 "), "{told}");
         assert_eq!(told.matches("analytics_url").count(), 1, "{told}");
@@ -273,6 +290,20 @@ mod tests {
         assert_eq!(named(&["--redis-port", "7000"]), url("redis://localhost:7000/"));
         assert_eq!(named(&["--redis-host", "::1", "--redis-port", "1"]), url("redis://[::1]:1/"));
         assert_eq!(named(&["--set", "redis.url=redis://h/"]), RedisChoice::Configured);
+    }
+
+    #[test]
+    fn what_would_be_open_by_accident_is_refused_first() {
+        let refused = |flags: &[&str]| {
+            let cli = Cli::try_parse_from(["up"].iter().chain(flags)).unwrap();
+            Plan::new(&cli.args).unwrap_err().to_string()
+        };
+        let open =
+            refused(&["--set", "producer.listen=0.0.0.0:90", "--set", "console.ops_listen=0.0.0.0:91"]);
+        assert_eq!(open.lines().count(), 2, "{open}");
+        assert!(open.contains("ORDERFLOW__AUTH__MODE=off"), "{open}");
+        let missing = refused(&["--set", "auth.keys_file=/nonexistent"]);
+        assert_eq!(missing.lines().count(), 1, "once, not once a service: {missing}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sees to it that every port is free before anything is started.
 
-use service_kit::{Settings, ops};
+use service_kit::{Settings, http};
 
 use super::service::{Listen, SERVICES};
 
@@ -16,7 +16,7 @@ pub(super) async fn check(settings: &Settings) -> anyhow::Result<()> {
                 problems.push(format!("{}: {key} = {addr} has no fixed port; set one", service.name));
                 continue;
             }
-            match ops::bind(addr, key).await {
+            match http::bind(addr, key).await {
                 Ok(listener) => listeners.push(listener),
                 Err(error) => {
                     let error = anyhow::Error::new(error);

@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use service_kit::{Settings, config::LogFormat};
+use service_kit::{
+    Settings,
+    config::{LogFormat, Tls},
+};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -112,7 +115,7 @@ impl Running {
             .map(|service| (service.spec.name, (service.spec.ops.addr)(settings)))
             .collect();
         tokio::select! {
-            ready = probe_all(ops) => ready,
+            ready = probe_all(&settings.tls, ops) => ready,
             end = self.next_end() => {
                 anyhow::bail!("{} ended before it was ready ({}); stopping the others", end.name, end.status)
             }
@@ -228,8 +231,8 @@ async fn stop_redis(mut redis: RedisServer, bound: Duration) {
 }
 
 /// Asks every service until all of them have been ready.
-async fn probe_all(mut waiting: Vec<(&'static str, std::net::SocketAddr)>) -> anyhow::Result<()> {
-    let prober = Prober::new()?;
+async fn probe_all(tls: &Tls, mut waiting: Vec<(&'static str, std::net::SocketAddr)>) -> anyhow::Result<()> {
+    let prober = Prober::new(tls)?;
     let total = waiting.len();
     let mut told = Instant::now();
     while !waiting.is_empty() {

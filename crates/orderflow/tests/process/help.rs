@@ -24,7 +24,7 @@ fn helps(subcommand: &[&str], found: &mut Vec<(String, String)>) {
 fn every_help_is_as_it_was_read_last() {
     let mut found = Vec::new();
     helps(&[], &mut found);
-    assert_eq!(found.len(), 23, "each subcommand has a snapshot");
+    assert_eq!(found.len(), 30, "each subcommand has a snapshot");
     for (subcommand, help) in found {
         assert!(help.contains("Exit codes:"), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
@@ -47,7 +47,7 @@ fn there_is_a_manual_page_for_every_subcommand() {
     let dir = temp_dir();
     let man = dir.path().join("man");
     let wrote = orderflow(&["man", "--dir", man.to_str().unwrap()]).success();
-    assert!(wrote.starts_with("wrote 23 pages to "), "{wrote}");
+    assert!(wrote.starts_with("wrote 30 pages to "), "{wrote}");
     let page = fs::read_to_string(man.join("orderflow-dlq-purge.1")).unwrap();
     for line in [".TH orderflow-dlq-purge 1", ".SH NOTES", "Exit codes:", "\\fB\\-\\-dry\\-run\\fR"] {
         assert!(page.contains(line), "{line:?} in:\n{page}");
@@ -60,7 +60,7 @@ fn there_is_a_manual_page_for_every_subcommand() {
 
 #[test]
 fn wrong_usage_is_exit_2() {
-    let wrong: [&[&str]; 28] = [
+    let wrong: [&[&str]; 35] = [
         &[],
         &["nonsense"],
         &["produce"],
@@ -88,7 +88,14 @@ fn wrong_usage_is_exit_2() {
         &["completions"],
         &["completions", "tcsh"],
         &["tail", "--count", "0"],
+        &["log"],
+        &["log", "show"],
+        &["log", "set", "debug", "--service", "reaper", "--for", "5"],
         &["analytics", "rebuild", "--abort", "--accept-loss"],
+        &["key"],
+        &["key", "new", "--id", "a"],
+        &["key", "new", "--id", "a b", "--scope", "read"],
+        &["produce", "--random", "1", "--api-key", "a b"],
     ];
     for args in wrong {
         let stderr = orderflow(args).failure(2);

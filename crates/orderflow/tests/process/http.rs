@@ -23,6 +23,7 @@ pub(crate) enum Answer {
 pub(crate) struct Producer {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<Vec<Value>>>>,
+    authorizations: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 impl Producer {
@@ -32,25 +33,36 @@ impl Producer {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let mut answers: Vec<_> = answers.into_iter().collect();
         answers.reverse();
-        let kept = requests.clone();
+        let authorizations = Arc::new(Mutex::new(Vec::new()));
+        let (kept, presented) = (requests.clone(), authorizations.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let answer = answers.pop().unwrap_or(Answer::Stored);
-                serve(stream.unwrap(), &answer, &kept);
+                serve(stream.unwrap(), &answer, &kept, &presented);
             }
         });
-        Self { url, requests }
+        Self { url, requests, authorizations }
     }
 
     /// The events of each request so far.
     pub(crate) fn requests(&self) -> Vec<Vec<Value>> {
         self.requests.lock().unwrap().clone()
     }
+
+    /// What each request so far had as `Authorization`.
+    pub(crate) fn authorizations(&self) -> Vec<Option<String>> {
+        self.authorizations.lock().unwrap().clone()
+    }
 }
 
-fn serve(stream: TcpStream, answer: &Answer, requests: &Mutex<Vec<Vec<Value>>>) {
+fn serve(
+    stream: TcpStream,
+    answer: &Answer,
+    requests: &Mutex<Vec<Vec<Value>>>,
+    authorizations: &Mutex<Vec<Option<String>>>,
+) {
     let mut reader = BufReader::new(stream);
-    let (mut line, mut length) = (String::new(), 0);
+    let (mut line, mut length, mut authorization) = (String::new(), 0, None);
     reader.read_line(&mut line).unwrap();
     assert_eq!(line, "POST /v1/events HTTP/1.1\r\n");
     loop {
@@ -63,7 +75,11 @@ fn serve(stream: TcpStream, answer: &Answer, requests: &Mutex<Vec<Vec<Value>>>) 
         if let Some(value) = header.strip_prefix("content-length: ") {
             length = value.parse().unwrap();
         }
+        if header.starts_with("authorization: ") {
+            authorization = line.trim().split_once(": ").map(|(_, value)| value.to_owned());
+        }
     }
+    authorizations.lock().unwrap().push(authorization);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let events: Vec<Value> = serde_json::from_slice(&body).unwrap();

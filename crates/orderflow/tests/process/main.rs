@@ -10,6 +10,7 @@ mod help;
 mod history;
 mod http;
 mod installation;
+mod key;
 mod produce;
 mod tables;
 mod terminal;

@@ -12,7 +12,10 @@ use std::sync::{
 
 use service_kit::config::{Retention, RetentionPolicy};
 use stream_core::MemoryUse;
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 pub(crate) use watch::watch;
 
 use crate::metrics::Metrics;
@@ -61,6 +64,8 @@ struct Shared {
     known: Mutex<Known>,
     /// Wakes the watch: admission was closed.
     was_closed: Notify,
+    /// Wakes those who wait until events are taken again.
+    was_opened: Notify,
     metrics: Metrics,
 }
 
@@ -112,13 +117,24 @@ impl Admission {
     }
 
     fn with(limits: Option<Limits>, metrics: Metrics) -> Self {
-        let (closed, known, was_closed) = Default::default();
-        Self(Arc::new(Shared { limits, closed, known, was_closed, metrics }))
+        let (closed, known, was_closed, was_opened) = Default::default();
+        Self(Arc::new(Shared { limits, closed, known, was_closed, was_opened, metrics }))
     }
 
     /// The cap that has been reached, if one has.
     pub(crate) fn closed(&self) -> Option<Cap> {
         Cap::ALL.into_iter().find(|cap| self.is_closed(*cap))
+    }
+
+    /// Waits until events are taken, but not beyond `deadline`.
+    pub(crate) async fn open_by(&self, deadline: Instant) {
+        loop {
+            // Made before looking, so that a change in between is not missed.
+            let opened = self.0.was_opened.notified();
+            if self.closed().is_none() || timeout_at(deadline, opened).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Why a cap refuses events.
@@ -181,7 +197,10 @@ impl Admission {
                 tracing::warn!(cap, used, limit, "the hard cap of retention is reached; producers get 429");
                 self.0.was_closed.notify_one();
             }
-            (true, false) => tracing::info!(cap, used, limit, "below the hard cap again; events are taken"),
+            (true, false) => {
+                tracing::info!(cap, used, limit, "below the hard cap again; events are taken");
+                self.0.was_opened.notify_waiters();
+            }
             _ => {}
         }
     }
@@ -231,6 +250,21 @@ mod tests {
         assert_eq!(admission.closed(), Some(Cap::Entries));
         admission.length(990);
         assert_eq!(admission.closed(), None);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_when_events_are_taken_again() {
+        let admission = admission(100);
+        admission.appended(100);
+        admission.open_by(Instant::now()).await;
+        assert_eq!(admission.closed(), Some(Cap::Entries), "the deadline passed");
+        let far = Instant::now() + std::time::Duration::from_mins(1);
+        let waiting = async {
+            admission.open_by(far).await;
+            admission.closed()
+        };
+        let (closed, ()) = tokio::join!(waiting, async { admission.length(10) });
+        assert_eq!((closed, Instant::now() < far), (None, true));
     }
 
     #[test]

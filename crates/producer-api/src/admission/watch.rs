@@ -52,7 +52,11 @@ pub(crate) async fn watch(admission: &Admission, stream: &EventStream, retention
 fn is_away(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Loading | ErrorKind::MaxClients
+        ErrorKind::Connection
+            | ErrorKind::Timeout
+            | ErrorKind::Loading
+            | ErrorKind::MaxClients
+            | ErrorKind::Tls
     )
 }
 

@@ -4,10 +4,14 @@
 //! `49.5` for `"49.50"` make no difference. The time of receipt is not part of an event, nor is the trace that it
 //! belongs to: both differ whenever it is sent again.
 
-use order_events::{ID_FIELD, OrderEvent, SOURCE_FIELD};
+use order_events::{OrderEvent, metadata};
 use sha2::{Digest as _, Sha256};
 
 use super::update;
+
+/// Where the trace is: the fields of ours, and the attributes of a CloudEvent that became none.
+const OF_TRACES: [&str; 4] =
+    [metadata::TRACEPARENT, metadata::TRACESTATE, "_ce_traceparent", "_ce_tracestate"];
 
 /// 16 bytes of SHA-256 over what the producer said.
 pub(super) fn fingerprint(event: &OrderEvent) -> [u8; 16] {
@@ -18,14 +22,10 @@ pub(super) fn fingerprint(event: &OrderEvent) -> [u8; 16] {
     }
     let ts_ms = if event.ts_ms_is_receipt { String::new() } else { event.ts_ms.to_string() };
     update(&mut hash, ts_ms.as_bytes());
-    for name in [ID_FIELD, SOURCE_FIELD] {
-        let value = event.metadata(name);
-        hash.update([u8::from(value.is_some())]);
-        update(&mut hash, value.unwrap_or_default().as_bytes());
-    }
-    let mut extra: Vec<_> = event.extra.iter().collect();
-    extra.sort_unstable();
-    for (name, value) in extra {
+    let said = event.metadata.iter().filter(|(name, _)| !OF_TRACES.contains(&name.as_str()));
+    let mut further: Vec<_> = event.extra.iter().chain(said).collect();
+    further.sort_unstable();
+    for (name, value) in further {
         update(&mut hash, name.as_bytes());
         update(&mut hash, value.as_bytes());
     }
@@ -73,8 +73,13 @@ mod tests {
     fn the_trace_is_not_part_of_it() {
         let event = parse_event(EVENT, &ParseContext { types: &EventTypes::default(), now_ms: 1 }).unwrap();
         let mut traced = event.clone();
-        traced.metadata.push(("_traceparent".to_owned(), "00-1-2-01".to_owned()));
+        traced.set_metadata(metadata::TRACEPARENT, "00-1-2-01");
+        traced.set_metadata(metadata::TRACESTATE, "shop=7");
+        traced.set_metadata("_ce_tracestate", "shop=7");
         assert_eq!(fingerprint(&event), fingerprint(&traced));
+        // What else an envelope says is.
+        traced.set_metadata("_ce_dataschema", "/orders/2");
+        assert_ne!(fingerprint(&event), fingerprint(&traced));
     }
 
     #[test]

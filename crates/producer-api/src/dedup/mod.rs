@@ -2,7 +2,7 @@
 
 mod fingerprint;
 
-use order_events::{ID_FIELD, OrderEvent, SOURCE_FIELD};
+use order_events::{OrderEvent, metadata};
 use service_kit::config::Producer;
 use sha2::{Digest as _, Sha256};
 use stream_core::{Dedup, DedupMark, DedupMemory, StreamKey};
@@ -82,8 +82,8 @@ pub(crate) fn batch(events: Vec<OrderEvent>, header: Option<&str>, caller: Calle
 
 /// The producer's ID, which is unique within its source (CloudEvents 1.0, `source`).
 fn own_key(event: &OrderEvent, caller: Caller<'_>) -> Option<Key> {
-    let id = event.metadata(ID_FIELD)?;
-    let source = event.metadata(SOURCE_FIELD).unwrap_or_default();
+    let id = event.metadata(metadata::ID)?;
+    let source = event.metadata(metadata::SOURCE).unwrap_or_default();
     let entry = DedupMark { key: digest(caller, &[source, id]), fingerprint: fingerprint(event) };
     Some(Key { kind: KeyKind::Event, entry, request: None })
 }
@@ -170,8 +170,8 @@ mod tests {
     fn keys_differ_by_key_caller_and_source() {
         let own = |source: Option<&str>, id: &str, caller| {
             let mut event = event("");
-            event.metadata.push((ID_FIELD.to_owned(), id.to_owned()));
-            event.metadata.extend(source.map(|source| (SOURCE_FIELD.to_owned(), source.to_owned())));
+            event.metadata.push((metadata::ID.to_owned(), id.to_owned()));
+            event.metadata.extend(source.map(|source| (metadata::SOURCE.to_owned(), source.to_owned())));
             entry(&single(event, None, caller)).key
         };
         let named = Caller(Some("shop"));

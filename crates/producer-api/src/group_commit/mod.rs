@@ -21,6 +21,7 @@ mod sink;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod writers;
 
 use std::sync::Arc;

@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use service_kit::config::Durability;
-use tokio::{sync::Notify, time::Instant};
+use service_kit::{config::Durability, trace::Sending};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Cause, Failure, Ticket,
     submission::{Part, Submission},
+    traced,
 };
 use crate::{
     admission::Admission,
@@ -37,6 +41,8 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     /// Wakes writers: something waits, or the queue was closed.
     changed: Notify,
+    /// Wakes those who wait for room.
+    left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +62,21 @@ enum Found {
     Closed,
 }
 
+/// Events that ask to be queued, each saying which trace it is part of.
+struct Offer {
+    events: Vec<NewEvent>,
+    deadline: Instant,
+    sending: Sending,
+}
+
+impl Offer {
+    fn begin(mut events: Vec<NewEvent>, deadline: Instant) -> Self {
+        let sending = Sending::begin(events.len());
+        traced::mark(events.iter_mut().map(|new| &mut new.event), &sending);
+        Self { events, deadline, sending }
+    }
+}
+
 impl Queue {
     pub(super) fn new(
         durability: Durability,
@@ -64,8 +85,8 @@ impl Queue {
         admission: Admission,
         metrics: Metrics,
     ) -> Self {
-        let waiting = Mutex::default();
-        Self { durability, capacity, pipeline_events, admission, metrics, waiting, changed: Notify::new() }
+        let (waiting, changed, left) = Default::default();
+        Self { durability, capacity, pipeline_events, admission, metrics, waiting, changed, left }
     }
 
     /// Queues the events of one request, all of them or none. `bytes` is the size of its body, `deadline` when it
@@ -79,22 +100,54 @@ impl Queue {
         bytes: usize,
         deadline: Instant,
     ) -> Result<Ticket, Failure> {
+        let offer = Offer::begin(events, deadline);
+        self.try_submit(offer, bytes).map_err(|(cause, offer)| self.refuse(&offer, cause))
+    }
+
+    /// The same for those who can wait: a full queue refuses only at `deadline`.
+    pub(crate) async fn submit_by(
+        &self,
+        events: Vec<NewEvent>,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Ticket, Failure> {
+        let mut offer = Offer::begin(events, deadline);
+        loop {
+            // Made before looking, so that a change in between is not missed.
+            let left = self.left.notified();
+            match self.try_submit(offer, bytes) {
+                Ok(ticket) => return Ok(ticket),
+                Err((Cause::QueueFull, back)) if Instant::now() < deadline => offer = back,
+                Err((cause, offer)) => return Err(self.refuse(&offer, cause)),
+            }
+            // Whether in time or not: the next look tells.
+            _ = timeout_at(deadline, left).await;
+        }
+    }
+
+    fn refuse(&self, offer: &Offer, cause: Cause) -> Failure {
+        self.count(&offer.events, cause.event_outcome());
+        offer.sending.failed(traced::label(cause), "no");
+        Failure::not_stored(cause)
+    }
+
+    /// Gives the offer back if it is not taken.
+    fn try_submit(&self, offer: Offer, bytes: usize) -> Result<Ticket, (Cause, Offer)> {
         let mut waiting = self.waiting();
         let refused = if waiting.closed {
             Some(Cause::ShuttingDown)
         } else if let Some(cap) = self.admission.closed() {
             Some(Cause::AtCap(cap))
         } else {
-            (!self.make_room(&mut waiting, events.len(), bytes)).then_some(Cause::QueueFull)
+            (!self.make_room(&mut waiting, offer.events.len(), bytes)).then_some(Cause::QueueFull)
         };
         if let Some(cause) = refused {
-            drop(waiting);
-            self.count(&events, cause.event_outcome());
-            return Err(Failure::not_stored(cause));
+            return Err((cause, offer));
         }
+        let Offer { events, deadline, sending } = offer;
         waiting.events += events.len();
         waiting.bytes += bytes;
-        let (submission, ticket) = Submission::new(events, bytes, deadline);
+        let (submission, ticket) = Submission::new(events, bytes, deadline, sending);
         waiting.submissions.push_back(submission);
         self.metrics.queued(self.durability, waiting.events);
         drop(waiting);
@@ -106,6 +159,7 @@ impl Queue {
     pub(super) fn close(&self) {
         self.waiting().closed = true;
         self.changed.notify_waiters();
+        self.left.notify_waiters();
     }
 
     /// Events that wait.
@@ -169,6 +223,7 @@ impl Queue {
         if more {
             self.changed.notify_one();
         }
+        self.left.notify_waiters();
         match parts.is_empty() {
             false => Found::Parts(parts),
             true if closed => Found::Closed,

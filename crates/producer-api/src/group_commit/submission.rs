@@ -6,12 +6,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use service_kit::trace::{Sending, SpanLink};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
 
-use super::{Cause, Failure, Outcome};
+use super::{Cause, Failure, Outcome, traced};
 use crate::dedup::NewEvent;
 
 /// The events of one request and what is known of them.
@@ -22,6 +23,8 @@ pub(super) struct Submission {
     bytes: usize,
     /// When the request must have its answer.
     deadline: Instant,
+    /// The part of the request's trace that sees them to the stream.
+    sending: Sending,
     progress: Mutex<Progress>,
     /// Signalled once, when the last outcome is there.
     settled: Notify,
@@ -39,11 +42,17 @@ struct Progress {
 }
 
 impl Submission {
-    pub(super) fn new(events: Vec<NewEvent>, bytes: usize, deadline: Instant) -> (Arc<Self>, Ticket) {
+    pub(super) fn new(
+        events: Vec<NewEvent>,
+        bytes: usize,
+        deadline: Instant,
+        sending: Sending,
+    ) -> (Arc<Self>, Ticket) {
         debug_assert!(!events.is_empty(), "nobody would ever settle a submission without events");
         let progress = Progress { outcomes: Vec::with_capacity(events.len()), ..Progress::default() };
         let progress = Mutex::new(progress);
-        let submission = Arc::new(Self { events, bytes, deadline, progress, settled: Notify::new() });
+        let submission =
+            Arc::new(Self { events, bytes, deadline, sending, progress, settled: Notify::new() });
         (Arc::clone(&submission), Ticket(submission))
     }
 
@@ -119,6 +128,7 @@ impl Ticket {
         drop(progress);
         outcomes.resize(taken, Err(Failure::unknown(Cause::Deadline)));
         outcomes.resize(self.0.events.len(), Err(Failure::not_stored(Cause::Deadline)));
+        traced::tell(&self.0.sending, &outcomes);
         outcomes
     }
 }
@@ -149,6 +159,11 @@ impl Part {
     /// When the request must have its answer; `None` once settled.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.submission.as_ref().map(|submission| submission.deadline)
+    }
+
+    /// What a pipeline that takes this part along is linked to, if the request's trace is recorded.
+    pub(super) fn link(&self) -> Option<SpanLink> {
+        self.submission.as_ref()?.sending.link()
     }
 
     /// The bytes that belong to this part, on average.

@@ -174,6 +174,29 @@ async fn a_full_queue_refuses_whole_requests() {
 }
 
 #[tokio::test]
+async fn who_can_wait_is_refused_by_a_full_queue_only_at_the_deadline() {
+    let mut harness = Harness::start(1, 1, 1);
+    let _first = harness.submit("first", 1).unwrap();
+    let call = harness.call().await;
+    let _second = harness.submit("second", 1).unwrap();
+    let full = Failure::not_stored(Cause::QueueFull);
+    assert_eq!(harness.submit_by("third", Instant::now()).await.unwrap_err(), full);
+    assert_eq!(harness.counted("failed"), 1);
+
+    let waiting = harness.submit_by("third", far());
+    let (third, call) = tokio::join!(waiting, async {
+        call.answer(ids(1..=1));
+        harness.call().await
+    });
+    call.answer(ids(2..=2));
+    let call = harness.call().await;
+    assert_eq!(call.orders, ["third-0"]);
+    call.answer(ids(3..=3));
+    assert_eq!(third.unwrap().outcomes(far()).await, ids(3..=3));
+    assert_eq!(harness.counted("failed"), 1, "waiting is no failure");
+}
+
+#[tokio::test]
 async fn requests_that_ended_make_room() {
     let mut harness = Harness::start(3, 10, 1);
     let _held = harness.submit("first", 1).unwrap();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use service_kit::trace::Writing;
 use stream_core::ErrorKind;
 use tokio::{
     task::{JoinError, JoinSet},
@@ -134,11 +135,15 @@ impl<S: Sink> Writer<S> {
     /// Writes one pipeline; an outcome for each event of each part, in order.
     async fn write(&self, parts: &[Part]) -> Vec<Outcome> {
         let events: Vec<&NewEvent> = parts.iter().flat_map(Part::events).collect();
+        let writing = Writing::begin(parts.iter().filter_map(Part::link), events.len());
         let begun = Instant::now();
         let deadline = parts.iter().filter_map(Part::deadline).min().unwrap_or(begun);
         let Appended { mut outcomes, length, error, forgotten } = self.sink.append(&events, deadline).await;
         self.metrics.append(events.len(), begun.elapsed());
         self.metrics.forgotten(forgotten);
+        if let Some(writing) = writing {
+            writing.ended(error.as_deref());
+        }
         if let Some(length) = length {
             self.admission.appended(length);
         }

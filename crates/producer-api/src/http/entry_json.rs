@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use stream_core::Entry;
 
 /// Serializes the entry it wraps.
-pub(super) struct EntryJson<'a>(pub(super) &'a Entry);
+pub(crate) struct EntryJson<'a>(pub(crate) &'a Entry);
 
 impl Serialize for EntryJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use order_events::BodyError;
 use serde_json::json;
-use service_kit::Problem;
+use service_kit::{Problem, auth::OverLimit};
 use stream_core::{Error, ErrorKind};
 
 use crate::{
-    admission::{Admission, Cap, Holder},
+    admission::{Admission, Cap, Holder, Report},
     group_commit::{Cause, Failure, Stored},
 };
 
@@ -18,6 +18,11 @@ use crate::{
 const SOON: Duration = Duration::from_secs(1);
 /// Where somebody has to act.
 const LATER: Duration = Duration::from_secs(10);
+
+/// The type of a body in a form that is not taken.
+pub(super) const UNSUPPORTED_MEDIA_TYPE: &str = "/problems/unsupported-media-type";
+/// The type of a body that is compressed in a way that is not taken.
+pub(super) const UNSUPPORTED_ENCODING: &str = "/problems/unsupported-encoding";
 
 /// An ID in the path that is none.
 pub(super) fn invalid_id(text: &str) -> Problem {
@@ -74,10 +79,61 @@ pub(super) fn body_too_large(limit: usize) -> Problem {
         .with("limit_bytes", limit)
 }
 
-/// Not JSON, or compressed.
+/// Events in no form that is taken.
 pub(super) fn unsupported_media_type(detail: impl Into<String>) -> Problem {
     let title = "Unsupported media type";
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", title).detail(detail)
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_MEDIA_TYPE, title).detail(detail)
+}
+
+/// Compressed in a way that is not taken.
+pub(super) fn unsupported_encoding(detail: impl Into<String>) -> Problem {
+    let title = "Unsupported content encoding";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING, title).detail(detail)
+}
+
+/// Not what its `Content-Encoding` says, or incomplete.
+pub(super) fn corrupt_encoding(reason: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "/problems/corrupt-encoding", "Corrupt request body")
+        .detail(format!("the body is not what its Content-Encoding says, or incomplete: {reason}"))
+}
+
+/// The client takes none of the forms that there are.
+pub(super) fn not_acceptable(offers: &[&str]) -> Problem {
+    Problem::new(StatusCode::NOT_ACCEPTABLE, "/problems/not-acceptable", "Not acceptable")
+        .detail(format!("Accept leaves nothing to answer in; offered: {}", offers.join(", ")))
+}
+
+/// A line that is no JSON. The parser would call it line 1, and say so in its message.
+pub(super) fn malformed_line(column: usize, message: &str) -> Problem {
+    let message = message.split(" at line ").next().unwrap_or_default();
+    Problem::new(StatusCode::BAD_REQUEST, "/problems/malformed-json", "Malformed JSON")
+        .detail(format!("malformed JSON: {message} at column {column}"))
+        .with("column", column)
+}
+
+/// More bytes than a line may have.
+pub(super) fn line_too_long(limit: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "/problems/line-too-long", "Line too long")
+        .detail(format!("the line is longer than {limit} bytes"))
+        .with("limit_bytes", limit)
+}
+
+/// Nothing came for too long.
+pub(super) fn silent() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "/problems/request-timeout", "Request took too long")
+        .detail("nothing was sent for too long (http.body_timeout, producer.ndjson_idle_timeout)")
+}
+
+/// The service ends; what was not read can be sent to another replica.
+pub(super) fn shutting_down() -> Problem {
+    unavailable("/problems/shutting-down", "The service stops", SOON, "send it to another replica")
+}
+
+/// So many NDJSON requests are under way that this one would take too much memory.
+pub(super) fn too_many_imports() -> Problem {
+    let detail = "as many NDJSON requests as there may be are under way (producer.ndjson_requests_max)";
+    unavailable("/problems/overloaded", "Too many requests at the same time", SOON, detail)
+        .with("stored", "no")
 }
 
 /// A header field that is not what it may be. Nothing was written.
@@ -91,16 +147,19 @@ pub(super) fn invalid_header(name: &str, problem: &str, allowed: &str) -> Proble
 /// event, 422 and 504 for a durability that there is not or not yet, else 503. But for 409 the events are fine and can be
 /// sent again, whoever has to repair what.
 pub(super) fn not_stored(failure: Failure, admission: &Admission) -> Problem {
+    not_stored_at(failure, |cap| admission.report(cap))
+}
+
+/// The same, with what is known of the cap from `report`.
+pub(super) fn not_stored_at(failure: Failure, report: impl FnOnce(Cap) -> Report) -> Problem {
     let problem = match failure.cause {
         Cause::Redis(kind) => redis(kind),
         Cause::Deadline => deadline(),
-        Cause::AtCap(cap) => at_cap(cap, admission),
+        Cause::AtCap(cap) => at_cap(cap, report(cap)),
         Cause::QueueFull => {
             unavailable("/problems/overloaded", "Too many events are waiting", SOON, "the queue is full")
         }
-        Cause::ShuttingDown => {
-            unavailable("/problems/shutting-down", "The service stops", SOON, "send it to another replica")
-        }
+        Cause::ShuttingDown => shutting_down(),
         Cause::WriterLost => {
             unavailable("/problems/internal-error", "Internal error", SOON, "the writer was lost")
         }
@@ -138,8 +197,7 @@ fn conflict() -> Problem {
 }
 
 /// The stream is at a hard cap: says which, and who keeps retention from making room.
-fn at_cap(cap: Cap, admission: &Admission) -> Problem {
-    let report = admission.report(cap);
+fn at_cap(cap: Cap, report: Report) -> Problem {
     let (used, limit) = (report.used, report.limit);
     let (kind, title, reached) = match cap {
         Cap::Entries => (
@@ -184,6 +242,11 @@ fn at_cap(cap: Cap, admission: &Admission) -> Problem {
     }
 }
 
+/// More events than the caller's rate limit allows: nothing was written.
+pub(super) fn over_limit(over: OverLimit) -> Problem {
+    Problem::from(over).with("stored", Stored::No.as_str())
+}
+
 /// Entries could not be read.
 pub(super) fn not_read(error: &Error) -> Problem {
     redis(error.kind())
@@ -195,13 +258,20 @@ pub(super) fn deadline() -> Problem {
     unavailable(kind, title, SOON, "the request's deadline passed")
 }
 
+/// As many listen to the tail as may.
+pub(super) fn too_many_subscribers() -> Problem {
+    let (kind, title) = ("/problems/too-many-subscribers", "Too many listen already");
+    unavailable(kind, title, LATER, "producer.tail_subscribers_max connections are open; close one")
+}
+
 /// What `stored` means for the request as a whole.
 pub(super) fn overall(failures: impl IntoIterator<Item = Failure>) -> Stored {
     let unknown = failures.into_iter().any(|failure| failure.stored == Stored::Unknown);
     if unknown { Stored::Unknown } else { Stored::No }
 }
 
-fn redis(kind: ErrorKind) -> Problem {
+/// Redis did not answer, or refused.
+pub(super) fn redis(kind: ErrorKind) -> Problem {
     let (away, refused) = ("/problems/redis-unavailable", "/problems/redis-refused");
     let (away_title, refused_title) = ("Redis is unavailable", "Redis refused the operation");
     match kind {
@@ -209,6 +279,12 @@ fn redis(kind: ErrorKind) -> Problem {
             unavailable(away, away_title, SOON, "there is no connection to Redis, or it broke")
         }
         ErrorKind::Timeout => unavailable(away, away_title, SOON, "Redis did not answer in time"),
+        ErrorKind::Tls => unavailable(
+            away,
+            away_title,
+            LATER,
+            "no TLS connection to Redis can be made; the service's log has the reason",
+        ),
         ErrorKind::Loading => unavailable(away, away_title, SOON, "Redis is starting or failing over"),
         ErrorKind::MaxClients => {
             unavailable(away, away_title, SOON, "Redis has no room for another connection")

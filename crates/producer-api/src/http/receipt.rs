@@ -7,10 +7,11 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use service_kit::Problem;
+use service_kit::{Problem, openapi::ProblemDetails};
 use stream_core::{StreamId, StreamKey};
+use utoipa::ToSchema;
 
-use super::problems;
+use super::{problems, schemas::EventId};
 use crate::{
     admission::Admission,
     group_commit::{Cause, Failure, Outcome, Stored, Written},
@@ -19,37 +20,63 @@ use crate::{
 /// Says that nothing was written: everything had been before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-#[derive(Serialize)]
-struct Created<'a> {
+/// A single event is stored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Created<'a> {
+    #[schema(value_type = EventId)]
     id: StreamId,
+    /// The key of the stream that holds it.
     stream: &'a str,
 }
 
-#[derive(Serialize)]
-struct Accepted {
+/// Every event of a batch is stored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Accepted {
+    /// How many there are.
     accepted: usize,
+    /// In the order sent.
+    #[schema(value_type = Vec<EventId>)]
     ids: Vec<StreamId>,
 }
 
-#[derive(Serialize)]
-struct Partly {
+/// Some events of a batch are stored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Partly {
+    /// How many are.
     accepted: usize,
+    /// How many are not, or perhaps not.
     failed: usize,
+    /// One for each event, in the order sent.
     results: Vec<EventResult>,
 }
 
 /// What became of one event of a batch: its ID, or its problem.
-#[derive(Serialize)]
-struct EventResult {
+#[derive(Serialize, ToSchema)]
+pub(super) struct EventResult {
+    /// Its place in the batch, from 0 on.
     index: usize,
+    /// `yes`, `no` (safe to send again) or `unknown` (Redis did not answer: sending it again may store it twice).
+    #[schema(value_type = StoredWord)]
     stored: Stored,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<EventId>, nullable = false)]
     id: Option<StreamId>,
     /// Whether it was there before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ProblemDetails>, nullable = false)]
     problem: Option<Value>,
+}
+
+/// The schema of [`Stored`].
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "a description")]
+pub(super) enum StoredWord {
+    Yes,
+    No,
+    Unknown,
 }
 
 /// The answer to a single event.

@@ -25,6 +25,7 @@ fn route(method: &Method, path: &str) -> Route {
     match (method.as_str(), rest) {
         ("POST", "") => Route::Publish,
         ("GET" | "HEAD", "") => Route::List,
+        ("GET" | "HEAD", "/tail") => Route::Tail,
         ("GET" | "HEAD", id) if id.len() > 1 && id.rfind('/') == Some(0) => Route::Get,
         _ => Route::Other,
     }
@@ -40,6 +41,7 @@ mod tests {
             (Method::POST, "/v1/events", Route::Publish),
             (Method::GET, "/v1/events", Route::List),
             (Method::HEAD, "/v1/events", Route::List),
+            (Method::GET, "/v1/events/tail", Route::Tail),
             (Method::GET, "/v1/events/1-0", Route::Get),
             (Method::GET, "/v1/events/", Route::Other),
             (Method::GET, "/v1/events/1-0/x", Route::Other),

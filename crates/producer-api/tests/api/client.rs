@@ -11,7 +11,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::process::{HANG, Process};
+use crate::{
+    process::{HANG, Process},
+    sse::Events,
+};
 
 /// A ready producer-api with a server and a stream of its own.
 pub(crate) struct Api {
@@ -69,18 +72,28 @@ impl Api {
         Answer::of(request.send().await.expect("an answer")).await
     }
 
-    /// Posts a JSON body with headers.
-    pub(crate) async fn post_with(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
-        let mut request = self.http.post(self.url("/v1/events")).header("content-type", "application/json");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        Answer::of(request.body(body.to_string()).send().await.expect("an answer")).await
+    /// Posts with these headers and no others.
+    pub(crate) async fn post_with(&self, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let request = self.http.post(self.url("/v1/events")).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// Posts a JSON body with further headers.
+    pub(crate) async fn post_json_with(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.post_with(&headers, body.to_string().into()).await
     }
 
     /// Posts a JSON body under an `Idempotency-Key`.
     pub(crate) async fn post_keyed(&self, key: &str, body: &Value) -> Answer {
-        self.post_with(&[("idempotency-key", key)], body).await
+        self.post_json_with(&[("idempotency-key", key)], body).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.http.get(self.url(path));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(request.send().await.expect("an answer")).await
     }
 
     /// Kills the process (SIGKILL) and starts another one on the same stream.
@@ -99,6 +112,30 @@ impl Api {
     pub(crate) async fn send(&self, method: Method, path: &str) -> Answer {
         let request = self.http.request(method, self.url(path));
         Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// Listens to the live tail, over a connection of its own.
+    pub(crate) async fn tail(&self, query: &str, last_event_id: Option<&str>) -> Events {
+        Events::new(self.open_tail(query, last_event_id).await)
+    }
+
+    /// The answer to a request for the live tail.
+    pub(crate) async fn open_tail(&self, query: &str, last_event_id: Option<&str>) -> reqwest::Response {
+        // It has no timeout, and no connection that others use.
+        let client = reqwest::Client::new();
+        let request = client.get(self.url(&format!("/v1/events/tail?{query}")));
+        let id = last_event_id.map(|id| ("last-event-id", id));
+        let request = id.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        request.send().await.expect("an answer")
+    }
+
+    /// Starts the service again, after it has ended.
+    pub(crate) fn restart(&mut self) {
+        self.process = Process::start(&self.redis, &self.stream, &[]);
+        let text = |value: &Value| value.as_str().expect("an address").to_owned();
+        self.ops_addr = text(&self.process.logged("starting")["ops_addr"]);
+        self.addr = text(&self.process.logged("listening")["addr"]);
+        self.process.logged_all(["ready", "the server's capabilities were tried"]);
     }
 
     /// Sends bytes over a connection of its own and reads the answer's status and body, without ending the request.
@@ -230,6 +267,12 @@ pub(crate) fn event(order_id: &str) -> Value {
 /// A batch of valid events, their orders `<name>-<index>`.
 pub(crate) fn batch(name: &str, events: usize) -> Value {
     orders(name, events).iter().map(|order| event(order)).collect()
+}
+
+/// The same as lines.
+pub(crate) fn lines(name: &str, events: usize) -> String {
+    let lines: Vec<_> = orders(name, events).iter().map(|order| event(order).to_string()).collect();
+    lines.join("\n") + "\n"
 }
 
 pub(crate) fn orders(name: &str, count: usize) -> Vec<String> {

@@ -8,6 +8,7 @@ use testkit::{RedisServer, eventually};
 
 use crate::{
     client::{Answer, Api, batch, event},
+    import::Import,
     process::HANG,
 };
 
@@ -109,6 +110,40 @@ async fn a_batch_under_a_key_is_one_thing() {
     // One of its events alone.
     let alone = api.post_keyed("k#7", &event("b-7")).await;
     assert_eq!((alone.is_replay(), alone.body["id"].as_str()), (true, Some(first.ids()[7].as_str())));
+}
+
+#[tokio::test]
+async fn lines_under_a_key_have_one_each() {
+    let api = Api::start().await;
+    let results = async |body: String| {
+        let mut import = Import::with(&api, "idempotency-key: k\r\n").await;
+        import.send(body).await;
+        import.end().await;
+        import.results().await
+    };
+    // As if the first attempt had ended after two lines; a blank line counts.
+    let begun = results(format!("{}\n\n{}\n", event("a"), event("b"))).await;
+    assert_eq!((begun.len(), &begun[1]["line"], begun[1].get("replayed")), (2, &json!(3), None));
+    let whole = results(format!("{}\n\n{}\n{}\n", event("a"), event("b"), event("c"))).await;
+    let seen = |result: &Value| (result["id"].clone(), result["replayed"].clone());
+    for (first, again) in begun.iter().zip(&whole) {
+        assert_eq!(seen(again), (first["id"].clone(), json!(true)));
+    }
+    assert_eq!((whole.len(), whole[2].get("replayed")), (3, None));
+    assert_eq!(api.stored_orders().await, ["a", "b", "c"]);
+
+    let other = results(format!("{}\n", event("other"))).await;
+    assert_eq!(other[0]["problem"]["status"], 409, "{other:?}");
+    let alone = api.post_keyed("k#3", &event("b")).await;
+    assert_eq!((alone.is_replay(), &alone.body["id"]), (true, &begun[1]["id"]));
+    // Without a key of the request the events' own IDs count.
+    let own = with_id("d", "e-1").to_string();
+    let mut import = Import::open(&api).await;
+    import.send(format!("{own}\n{own}\n")).await;
+    import.end().await;
+    let twice = import.results().await;
+    assert_eq!((&twice[1]["id"], &twice[1]["replayed"]), (&twice[0]["id"], &json!(true)));
+    assert_eq!(api.stored().await.len(), 4);
 }
 
 #[tokio::test]
@@ -220,7 +255,7 @@ async fn a_key_that_is_none_is_refused_before_the_body_is_looked_at() {
         assert_eq!(answer.body["header"], "Idempotency-Key");
     }
     let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
-    api.post_with(&twice, &event("o")).await.is_problem(400, "/problems/invalid-header");
+    api.post_json_with(&twice, &event("o")).await.is_problem(400, "/problems/invalid-header");
     api.post(&with_id("o", "")).await.is_problem(422, "/problems/invalid-event");
     assert!(api.stored().await.is_empty());
 }

@@ -3,7 +3,10 @@
 use std::{
     io::{self, BufRead, BufReader, Write},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -22,12 +25,16 @@ pub(crate) const HANG: Duration = Duration::from_secs(20);
 pub(crate) struct Process {
     child: Child,
     log: Receiver<Value>,
+    /// Everything that it has written.
+    output: Arc<Mutex<String>>,
 }
 
 impl Process {
     /// Starts the binary with these settings; its ports are free ones.
     pub(crate) fn start(redis: &RedisServer, stream: &str, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_producer-api"));
+        // Another build of it, if one is named: figures are taken from a release build.
+        let program = std::env::var_os("PRODUCER_API_BIN");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_producer-api").into()));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.contains("REDIS") || name.starts_with("ORDERFLOW")) {
                 command.env_remove(name);
@@ -47,15 +54,18 @@ impl Process {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stderr = child.stderr.take().expect("a pipe");
         let (sender, log) = channel();
+        let output = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&output);
         // Reads to the end, so that the process never blocks on its log.
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 _ = writeln!(io::stderr(), "{line}");
+                written.lock().expect("no panic").extend([line.as_str(), "\n"]);
                 let line = serde_json::from_str(&line).expect("a JSON line");
                 _ = sender.send(line);
             }
         });
-        Self { child, log }
+        Self { child, log, output }
     }
 
     /// Waits for the log line with this message.
@@ -79,6 +89,18 @@ impl Process {
             let line = line.unwrap_or_else(|_| panic!("no log lines {left:?}"));
             left.retain(|message| line["message"] != *message);
         }
+    }
+
+    /// The most memory that the process has taken so far, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Everything that it has written so far.
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().expect("no panic").clone()
     }
 
     pub(crate) fn terminate(&self) {

@@ -67,7 +67,7 @@ async fn bodies_of_the_wrong_shape_are_422() {
 #[tokio::test]
 async fn other_media_types_are_415() {
     let api = Api::start().await;
-    for content_type in ["text/plain", "application/x-ndjson", "application/x-www-form-urlencoded"] {
+    for content_type in ["text/plain", "application/ndjson", "application/x-www-form-urlencoded"] {
         let answer = api.post_text(content_type, event("o").to_string()).await;
         answer.is_problem(415, "/problems/unsupported-media-type");
     }

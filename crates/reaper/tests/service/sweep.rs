@@ -4,6 +4,44 @@ use testkit::eventually;
 
 use crate::support::{Bench, GROUP, SOON, STREAM};
 
+/// The series of what sweeps made dead letters of the group.
+fn swept(reason: &str) -> String {
+    series_of(GROUP, reason)
+}
+
+fn series_of(group: &str, reason: &str) -> String {
+    format!("reaper_dead_letters_total{{group=\"{group}\",reason=\"{reason}\"}}")
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_by_group_and_a_destroyed_group_leaves_no_series() {
+    let bench = Bench::start().await;
+    bench.append_old(1).await;
+    bench.deliver(GROUP, 0).await;
+    bench.deliver("billing", 1).await;
+    bench.deliver("foreign", 1).await;
+    bench.cmd::<i64>(&format!("HSET {{{STREAM}}}:workers billing/gone x")).await;
+    let exhaust = format!("XCLAIM {STREAM} billing gone 0 1-1 IDLE 3600000 RETRYCOUNT 99 JUSTID");
+    bench.cmd::<redis::Value>(&exhaust).await;
+    let reaper = bench.reaper(&[]);
+    // The configured ones at 0 from the start, the one that workers have registered once it is swept; nobody else's.
+    reaper.shows(&series_of("billing", "max_deliveries"), |value| value == Some(1.0)).await;
+    for series in [
+        series_of("billing", "payload_lost"),
+        swept("max_deliveries"),
+        swept("payload_lost"),
+        series_of("analytics", "max_deliveries"),
+    ] {
+        reaper.shows(&series, |value| value == Some(0.0)).await;
+    }
+    assert_eq!(reaper.metric(&series_of("foreign", "max_deliveries")).await, None);
+    bench.cmd::<i64>(&format!("XGROUP DESTROY {STREAM} billing")).await;
+    for reason in ["max_deliveries", "payload_lost"] {
+        reaper.shows(&series_of("billing", reason), |value| value.is_none()).await;
+    }
+    assert_eq!(reaper.metric(&swept("max_deliveries")).await, Some(0.0));
+}
+
 #[tokio::test]
 async fn an_exhausted_entry_behind_a_hundred_thousand_others_is_found() {
     let bench = Bench::start().await;
@@ -17,11 +55,11 @@ async fn an_exhausted_entry_behind_a_hundred_thousand_others_is_found() {
         ("ORDERFLOW__REAPER__LEASE_TTL", "20s"),
     ]);
     // Those that are idle long enough fill 202 pages; a sweep is of 200.
-    reaper.shows("reaper_dead_letters_total{reason=\"max_deliveries\"}", |value| value == Some(1.0)).await;
+    reaper.shows(&swept("max_deliveries"), |value| value == Some(1.0)).await;
     // And the next sweep starts over: an entry at the front is found too.
     let exhaust = format!("XCLAIM {STREAM} {GROUP} gone 0 3-1 IDLE 3600000 RETRYCOUNT 99 JUSTID");
     bench.cmd::<redis::Value>(&exhaust).await;
-    reaper.shows("reaper_dead_letters_total{reason=\"max_deliveries\"}", |value| value == Some(2.0)).await;
+    reaper.shows(&swept("max_deliveries"), |value| value == Some(2.0)).await;
 }
 
 #[tokio::test]
@@ -34,8 +72,7 @@ async fn many_dead_letters_at_once_are_one_line_in_the_log() {
     bench.words::<(), _>(&["EVAL", exhaust, "1", STREAM, GROUP]).await;
     let reaper = bench.reaper(&[]);
     // Four pages.
-    let series = "reaper_dead_letters_total{reason=\"max_deliveries\"}";
-    reaper.shows(series, |value| value == Some(2_000.0)).await;
+    reaper.shows(&swept("max_deliveries"), |value| value == Some(2_000.0)).await;
     eventually(SOON, "they are logged", async || {
         (reaper.logged(&["dead letters", "count=2000", "first=1-1"]) == 1).then_some(()).ok_or(reaper.log())
     })
@@ -86,7 +123,7 @@ async fn what_was_sent_back_to_a_group_is_looked_after_too() {
         ("ORDERFLOW__WORKER__LEASE_TTL", "500ms"),
         ("ORDERFLOW__WORKER__LEASE_RENEW_INTERVAL", "100ms"),
     ]);
-    reaper.shows("reaper_dead_letters_total{reason=\"max_deliveries\"}", |value| value == Some(1.0)).await;
+    reaper.shows(&swept("max_deliveries"), |value| value == Some(1.0)).await;
     reaper.shows("reaper_consumers_deleted_total", |value| value == Some(1.0)).await;
     let letters: Vec<(String, Vec<String>)> =
         bench.cmd(&format!("XRANGE {{{STREAM}}}:dlq:{GROUP} - +")).await;

@@ -23,7 +23,7 @@ type Control = State<WorkerControl>;
 type Answer<T> = Result<T, Problem>;
 
 /// A JSON body, or the problem with it.
-pub(super) struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;

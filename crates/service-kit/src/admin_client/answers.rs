@@ -108,3 +108,16 @@ pub struct HandoverAnswer {
     /// Entries that are being handled, and stay where they are.
     pub kept: u64,
 }
+
+/// What a service logs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct LogAnswer {
+    /// The filter in force.
+    pub filter: String,
+    /// That of its configuration.
+    pub configured: String,
+    /// In how many seconds the configured one is back by itself.
+    pub reverts_in_seconds: Option<u64>,
+}

@@ -1,8 +1,6 @@
 //! Why a worker did not do what it was asked to.
 
-use std::error::Error;
-
-use crate::Problem;
+use crate::{Problem, http_client};
 
 /// A worker was not asked, did not answer, or refused.
 #[derive(Debug, thiserror::Error)]
@@ -58,15 +56,6 @@ pub enum AdminError {
 
 impl AdminError {
     pub(super) fn unreachable(address: String, error: &reqwest::Error) -> Self {
-        Self::Unreachable { address, reason: cause(error), never_asked: error.is_connect() }
+        Self::Unreachable { address, reason: http_client::cause(error), never_asked: error.is_connect() }
     }
-}
-
-/// The last cause is what the system said; the ones before it repeat the URL.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

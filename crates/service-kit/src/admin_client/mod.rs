@@ -1,7 +1,8 @@
 //! A client of the routes under `/admin` ([`crate::admin`]) of a running worker, at the address that it has registered.
 //!
-//! The token goes to whatever is at that address, in the clear: whoever can write to Redis, or is on the way, can have it.
-//! It opens the workers' levers and nothing else. So that it goes nowhere beyond, no redirect is followed.
+//! The token goes to whatever is at that address, in the clear unless it is an `https://` one (`tls.ops` of the worker):
+//! whoever can write to Redis, or is on the way, can have it. It opens the workers' levers and nothing else. So that it
+//! goes nowhere beyond, no redirect is followed.
 //!
 //! What a worker answers is read leniently: during a rolling deploy it may be of an older or a newer version.
 
@@ -11,14 +12,20 @@ mod error;
 use std::{net::IpAddr, time::Duration};
 
 use axum::http::StatusCode;
-use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub use answers::{ClaimAnswer, ConsumerAnswer, HandoverAnswer, RecentAnswer, RemovedAnswer, WorkerAnswer};
+pub use answers::{
+    ClaimAnswer, ConsumerAnswer, HandoverAnswer, LogAnswer, RecentAnswer, RemovedAnswer, WorkerAnswer,
+};
 pub use error::AdminError;
 
-use crate::{Problem, config::Secret};
+use crate::{
+    Problem,
+    config::{Secret, Tls},
+    http_client::{self, ClientError},
+};
 
 /// Longest wait for a connection, unless the whole request has less.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,16 +44,15 @@ pub struct AdminClient {
 }
 
 impl AdminClient {
-    /// A client that presents `token`, the workers' `admin.token`.
-    ///
-    /// # Errors
-    /// If HTTP cannot be set up.
-    pub fn new(token: &Secret) -> Result<Self, reqwest::Error> {
+    /// A client that presents `token`, the workers' `admin.token`, and trusts what `tls` says.
+    pub fn new(token: &Secret, tls: &Tls) -> Result<Self, ClientError> {
         // A lever is pulled where the worker says that it is, and nowhere else.
         let never = redirect::Policy::none;
-        let builder =
-            || Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(never());
-        Ok(Self { http: builder().build()?, direct: builder().no_proxy().build()?, token: token.clone() })
+        let builder = || -> Result<ClientBuilder, ClientError> {
+            let builder = http_client::builder(tls)?;
+            Ok(builder.connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(never()))
+        };
+        Ok(Self { http: builder()?.build()?, direct: builder()?.no_proxy().build()?, token: token.clone() })
     }
 
     /// Whether there is a token to present. Without one no worker obeys.
@@ -124,6 +130,30 @@ impl AdminClient {
         })
     }
 
+    /// `GET /admin/log`: what a service logs, at the address of its ops port.
+    pub async fn log(&self, address: &str) -> Result<LogAnswer, AdminError> {
+        let request = self.request(address, Method::GET, &["log"], None)?;
+        self.send(address, request).await
+    }
+
+    /// Has a service log what `filter` says; for as long as `lasting` says (`"10m"`), if it does.
+    pub async fn set_log(
+        &self,
+        address: &str,
+        filter: &str,
+        lasting: Option<&str>,
+    ) -> Result<LogAnswer, AdminError> {
+        let body = json!({ "filter": filter, "for": lasting });
+        let request = self.request(address, Method::PUT, &["log"], None)?.json(&body);
+        self.send(address, request).await
+    }
+
+    /// Has a service log what its configuration says.
+    pub async fn reset_log(&self, address: &str) -> Result<LogAnswer, AdminError> {
+        let request = self.request(address, Method::DELETE, &["log"], None)?;
+        self.send(address, request).await
+    }
+
     /// `POST /admin/<path>` with a body; a `204` is read as JSON's `null`.
     pub async fn post<T: DeserializeOwned>(
         &self,
@@ -150,12 +180,17 @@ impl AdminClient {
             return Err(AdminError::NoToken { address });
         }
         let unusable = |reason: String| AdminError::NotAnAddress { address: address.clone(), reason };
+        let (scheme, host) = match address.split_once("://") {
+            Some((scheme @ ("http" | "https"), host)) => (scheme, host),
+            Some(_) => return Err(unusable("it is neither http nor https".to_owned())),
+            None => ("http", address.as_str()),
+        };
         // Anything else would make it a part of another URL than the one that is meant.
-        if address.contains(['/', '\\', '?', '#', '@']) {
+        if host.contains(['/', '\\', '?', '#', '@']) {
             return Err(unusable("it is not host:port".to_owned()));
         }
         let mut url =
-            Url::parse(&format!("http://{address}/admin")).map_err(|error| unusable(error.to_string()))?;
+            Url::parse(&format!("{scheme}://{host}/admin")).map_err(|error| unusable(error.to_string()))?;
         let http = if is_loopback(&url) { &self.direct } else { &self.http };
         url.path_segments_mut().map_err(|()| unusable("it cannot be asked".to_owned()))?.extend(path);
         if let Some((name, value)) = query {
@@ -229,6 +264,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::Settings;
 
     #[test]
     fn loopback_has_several_names() {
@@ -241,28 +277,40 @@ mod tests {
 
     #[test]
     fn a_worker_that_cannot_be_asked_is_told_apart() {
-        let client = |token| AdminClient::new(&Secret::new(token)).unwrap();
+        let tls = Settings::default().tls;
+        let client = |token| AdminClient::new(&Secret::new(token), &tls).unwrap();
         let asked =
             |client: &AdminClient, address| client.request(address, Method::GET, &["worker"], None).err();
         let with_token = client("0123456789abcdef");
         assert!(matches!(asked(&with_token, ""), Some(AdminError::NoAddress)));
-        for address in
-            ["a b", "h:x", "user@h:1", "user:word@h:1", "h:1/x", "h:1/", "h:1?x", "h:1#x", "h:1\\x"]
-        {
+        for address in [
+            "a b",
+            "h:x",
+            "user@h:1",
+            "user:word@h:1",
+            "h:1/x",
+            "h:1/",
+            "h:1?x",
+            "h:1#x",
+            "h:1\\x",
+            "ftp://h:1",
+            "https://h:1/x",
+        ] {
             let refused = asked(&with_token, address);
             assert!(matches!(refused, Some(AdminError::NotAnAddress { .. })), "{address}: {refused:?}");
         }
         assert!(matches!(asked(&client(""), "h:1"), Some(AdminError::NoToken { .. })));
-        for address in ["h:1", "10.0.0.7:9102", "[::1]:9102", "worker-1.internal:80"] {
+        for address in ["h:1", "10.0.0.7:9102", "[::1]:9102", "worker-1.internal:80", "https://h:1"] {
             assert!(asked(&with_token, address).is_none(), "{address}");
         }
     }
 
     /// Serves a router on a free port; its address.
     async fn served(router: axum::Router) -> String {
-        let listener = crate::ops::bind("127.0.0.1:0".parse().unwrap(), "x").await.unwrap();
+        let port = crate::http::Port::ops("127.0.0.1:0".parse().unwrap(), "x");
+        let listener = crate::http::Listeners::default().bind(port).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        tokio::spawn(crate::ops::serve(listener, router, CancellationToken::new(), Duration::ZERO));
+        tokio::spawn(listener.serve(router, CancellationToken::new(), Duration::ZERO));
         address
     }
 
@@ -277,7 +325,8 @@ mod tests {
         let elsewhere = format!("http://{}/admin/worker", elsewhere.await);
         let address =
             served(axum::Router::new().fallback(async move || Redirect::temporary(&elsewhere))).await;
-        let client = AdminClient::new(&Secret::new("0123456789abcdef")).unwrap();
+        let tls = Settings::default().tls;
+        let client = AdminClient::new(&Secret::new("0123456789abcdef"), &tls).unwrap();
         let looked = client.worker(&address, Duration::from_secs(5)).await;
         assert!(matches!(looked, Err(AdminError::Unreadable { .. })), "{looked:?}");
         let paused = client.pause_all(&address, true).await;

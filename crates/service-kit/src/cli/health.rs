@@ -1,10 +1,15 @@
-//! `--health-check`: asks the service's own ops port, so that an image needs no HTTP client.
+//! `--health-check`: asks the service's own ops port, over TLS if it speaks that, so that an image needs no HTTP client.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::ops::dialable;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::config::Tls;
+use crate::http::dialable;
+use crate::tls::{TlsError, pinned_config};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The answer is a status line, a few headers and a short JSON object.
@@ -13,16 +18,26 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Why the service does not count as healthy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HealthError {
-    #[error("no answer from http://{0}/readyz: {1}")]
-    NoAnswer(SocketAddr, io::Error),
+    #[error("no answer from {scheme}://{addr}/readyz: {cause}")]
+    NoAnswer { scheme: &'static str, addr: SocketAddr, cause: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("not ready: {0}")]
     NotReady(String),
 }
 
 /// Whether `/readyz` answers 200 within two seconds.
-pub(super) fn check(ops_listen: SocketAddr) -> Result<(), HealthError> {
+pub(super) fn check(ops_listen: SocketAddr, tls: &Tls) -> Result<(), HealthError> {
     let addr = dialable(ops_listen);
-    let answer = get_readyz(addr).map_err(|error| HealthError::NoAnswer(addr, error))?;
+    let scheme = tls.ops_scheme();
+    let session = match scheme {
+        "https" => {
+            let config = Arc::new(pinned_config(tls)?);
+            Some(ClientConnection::new(config, addr.ip().into()).map_err(TlsError::from)?)
+        }
+        _ => None,
+    };
+    let answer = get_readyz(addr, session).map_err(|cause| HealthError::NoAnswer { scheme, addr, cause })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status_line = head.lines().next().unwrap_or_default();
     match status_line.split(' ').nth(1) {
@@ -31,10 +46,24 @@ pub(super) fn check(ops_listen: SocketAddr) -> Result<(), HealthError> {
     }
 }
 
-fn get_readyz(addr: SocketAddr) -> io::Result<String> {
+fn get_readyz(addr: SocketAddr, session: Option<ClientConnection>) -> io::Result<String> {
     let deadline = Instant::now() + TIMEOUT;
-    let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    let socket = TcpStream::connect_timeout(&addr, TIMEOUT)?;
+    socket.set_write_timeout(Some(TIMEOUT))?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    match session {
+        Some(session) => ask(StreamOwned::new(session, socket.try_clone()?), &socket, addr, deadline),
+        None => ask(socket.try_clone()?, &socket, addr, deadline),
+    }
+}
+
+/// Asks over `stream`, which runs over `socket`.
+fn ask(
+    mut stream: impl Read + Write,
+    socket: &TcpStream,
+    addr: SocketAddr,
+    deadline: Instant,
+) -> io::Result<String> {
     write!(stream, "GET /readyz HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
@@ -43,7 +72,7 @@ fn get_readyz(addr: SocketAddr) -> io::Result<String> {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(left))?;
+        socket.set_read_timeout(Some(left))?;
         match stream.read(&mut chunk)? {
             0 => break,
             read => answer.extend_from_slice(&chunk[..read]),

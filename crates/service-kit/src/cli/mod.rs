@@ -16,8 +16,13 @@ use clap::{Args, CommandFactory, FromArgMatches};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ConfigArgs, Resolved, Settings};
+use crate::auth::{Authenticator, Startup};
+use crate::config::{ConfigArgs, ConfigErrors, Resolved, Settings};
+use crate::http::Listeners;
 use crate::ops::{OpsRoutes, Readiness};
+
+/// Reads an address out of the settings.
+pub type Address = fn(&Settings) -> SocketAddr;
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits).
 pub const EXIT_CONFIG: u8 = 78;
@@ -50,7 +55,18 @@ pub struct Service {
     /// Key of the ops address, e.g. `producer.ops_listen`, for error messages.
     pub ops_listen_key: &'static str,
     /// The ops address in the settings.
-    pub ops_listen: fn(&Settings) -> SocketAddr,
+    pub ops_listen: Address,
+    /// Key and address of its public port, if it has one.
+    pub public_listen: Option<(&'static str, Address)>,
+}
+
+impl Service {
+    /// Where it listens, each with the setting that says so.
+    fn listeners(&self, settings: &Settings) -> Vec<(&'static str, SocketAddr)> {
+        let ops = (self.ops_listen_key, (self.ops_listen)(settings));
+        let public = self.public_listen.map(|(key, listen)| (key, listen(settings)));
+        public.into_iter().chain([ops]).collect()
+    }
 }
 
 /// What a running service is given.
@@ -62,8 +78,12 @@ pub struct Context {
     pub registry: Registry,
     /// What `/readyz` answers. Registered at start: [`Condition::Redis`](crate::Condition::Redis).
     pub readiness: Readiness,
+    /// Binds further ports, with the bounds of the settings.
+    pub listeners: Listeners,
     /// Lets the service add routes to its ops port.
     pub ops: OpsRoutes,
+    /// Tells who a request comes from, and puts routers behind API keys.
+    pub auth: Authenticator,
     /// Cancelled by the first SIGTERM or SIGINT; readiness has turned false by then or at once after.
     pub shutdown: CancellationToken,
 }
@@ -78,6 +98,7 @@ where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    crate::tls::install_provider();
     match parse(service, std::env::args_os()) {
         Ok(args) => start(service, &args, run),
         Err(error) => {
@@ -96,16 +117,13 @@ where
 {
     let resolved = match Resolved::load(&args.config, std::env::vars_os()) {
         Ok(resolved) => resolved,
-        Err(errors) => {
-            _ = writeln!(io::stderr(), "{}: the configuration cannot be used:\n{errors}", service.name);
-            return ExitCode::from(EXIT_CONFIG);
-        }
+        Err(errors) => return refused(service, &errors),
     };
     if args.print_config {
         return exit_code(io::stdout().write_all(resolved.to_toml().as_bytes()).is_ok());
     }
     if args.health_check {
-        return match health::check((service.ops_listen)(resolved.settings())) {
+        return match health::check((service.ops_listen)(resolved.settings()), &resolved.settings().tls) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 _ = writeln!(io::stderr(), "{}: {error}", service.name);
@@ -113,7 +131,16 @@ where
             }
         };
     }
-    exit_code(run::run(service, resolved.into_settings(), run))
+    match Startup::load(&resolved, &service.listeners(resolved.settings())) {
+        Ok(startup) => exit_code(run::run(service, resolved.into_settings(), startup, run)),
+        Err(errors) => refused(service, &errors),
+    }
+}
+
+/// Says everything that is wrong with the configuration.
+fn refused(service: &Service, errors: &ConfigErrors) -> ExitCode {
+    _ = writeln!(io::stderr(), "{}: the configuration cannot be used:\n{errors}", service.name);
+    ExitCode::from(EXIT_CONFIG)
 }
 
 fn exit_code(success: bool) -> ExitCode {

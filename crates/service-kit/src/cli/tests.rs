@@ -9,6 +9,8 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::{Service, health, parse};
+use crate::config::Settings;
+use crate::http::{Listeners, Port};
 use crate::ops::{self, Condition, OpsRoutes, Readiness};
 
 const SERVICE: Service = Service {
@@ -17,6 +19,7 @@ const SERVICE: Service = Service {
     about: "Sweeps.",
     ops_listen_key: "reaper.ops_listen",
     ops_listen: |settings| settings.reaper.ops_listen,
+    public_listen: None,
 };
 
 #[test]
@@ -58,18 +61,27 @@ async fn the_health_check_is_what_readyz_says() {
     let readiness = Readiness::new([Condition::Redis]);
     let router = ops::router("reaper", Registry::new(), readiness.clone(), OpsRoutes::default());
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-    let listener = ops::bind(unspecified, SERVICE.ops_listen_key).await.unwrap();
+    let port = Port::ops(unspecified, SERVICE.ops_listen_key);
+    let listener = Listeners::default().bind(port).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let server = tokio::spawn(ops::serve(listener, router, stop.clone(), Duration::from_secs(5)));
+    let server = tokio::spawn(listener.serve(router, stop.clone(), Duration::from_secs(5)));
 
-    let unready = spawn_blocking(move || health::check(addr)).await.unwrap().unwrap_err().to_string();
+    let unready = spawn_blocking(move || health::check(addr, &Settings::default().tls))
+        .await
+        .unwrap()
+        .unwrap_err()
+        .to_string();
     assert!(unready.contains("503") && unready.contains("redis: not checked yet"), "{unready}");
     readiness.set(Condition::Redis, Ok::<_, String>(()));
-    spawn_blocking(move || health::check(addr)).await.unwrap().unwrap();
+    spawn_blocking(move || health::check(addr, &Settings::default().tls)).await.unwrap().unwrap();
 
     stop.cancel();
     server.await.unwrap();
-    let gone = spawn_blocking(move || health::check(addr)).await.unwrap().unwrap_err().to_string();
+    let gone = spawn_blocking(move || health::check(addr, &Settings::default().tls))
+        .await
+        .unwrap()
+        .unwrap_err()
+        .to_string();
     assert!(gone.starts_with("no answer from http://127.0.0.1:"), "{gone}");
 }

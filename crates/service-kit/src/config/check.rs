@@ -23,8 +23,19 @@ const RETRY_FACTOR: (f64, f64) = (1.0, 10.0);
 const RETRY_JITTER: (f64, f64) = (0.0, 1.0);
 /// An entry that waits is held in memory and renewed; beyond this it is a matter for dead letters.
 const RETRY_CAP_MAX: Duration = Duration::from_hours(1);
+/// What a busy machine may need to read what has arrived.
+const HTTP_DURATION_MIN: Duration = Duration::from_millis(10);
+const RELOAD_INTERVAL_MIN: Duration = Duration::from_secs(1);
+const CONNECTIONS: (usize, usize) = (1, 100_000);
+const HEADER_BYTES: (usize, usize) = (1 << 10, 1 << 20);
+/// hyper's own bound is 65534.
+const URI_BYTES: (usize, usize) = (128, 65_000);
+const HTTP2_STREAMS: (usize, usize) = (1, 10_000);
 /// Redis counts in whole milliseconds, and a BLOCK of 0 would wait for ever.
 const REDIS_DURATION_MIN: Duration = Duration::from_millis(1);
+
+/// A rate limit, where it is not 0.
+const RATE: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
 
 /// A token that can be guessed is none.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -51,11 +62,13 @@ impl<'a> Checker<'a> {
         self.counts(settings);
         self.durations(settings);
         self.relations(settings);
+        self.notifications(settings);
+        self.tls(settings);
     }
 
     fn texts(&mut self, settings: &Settings) {
         match url::Url::parse(settings.redis.url.expose()) {
-            Ok(url) if REDIS_SCHEMES.contains(&url.scheme()) => {}
+            Ok(url) if REDIS_SCHEMES.contains(&url.scheme()) => self.redis(&url, &settings.redis),
             Ok(_) => self.fail("redis.url", "has a scheme that is not Redis's", REDIS_SCHEMES.join(", ")),
             Err(error) => self.fail(
                 "redis.url",
@@ -66,9 +79,12 @@ impl<'a> Checker<'a> {
         if let Err((problem, allowed)) = stream_key(&settings.stream.key) {
             self.fail("stream.key", problem, allowed);
         }
-        for (key, token) in
-            [("admin.token", &settings.admin.token), ("console.token", &settings.console.token)]
-        {
+        for (key, token) in [
+            ("admin.token", &settings.admin.token),
+            ("console.token", &settings.console.token),
+            ("console.api_key", &settings.console.api_key),
+            ("client.api_key", &settings.client.api_key),
+        ] {
             let token = token.expose();
             let is_printable = token.bytes().all(|byte| byte.is_ascii_graphic());
             if !token.is_empty() && (token.len() < TOKEN_BYTES_MIN || !is_printable) {
@@ -83,11 +99,12 @@ impl<'a> Checker<'a> {
             ("console.producer_url", &settings.console.producer_url),
             ("console.analytics_url", &settings.console.analytics_url),
         ] {
-            if !url::Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.has_host()) {
+            let schemes = ["http", "https"];
+            if !url::Url::parse(url).is_ok_and(|url| schemes.contains(&url.scheme()) && url.has_host()) {
                 self.fail(
                     key,
                     format!("{url:?} cannot be used"),
-                    "http://host[:port] (TLS is not supported)",
+                    "http://host[:port] or https://host[:port]",
                 );
             }
         }
@@ -97,6 +114,68 @@ impl<'a> Checker<'a> {
                 error.to_string(),
                 "a level or directives such as info,stream_core=debug",
             );
+        }
+    }
+
+    /// What goes beside the URL must go with it.
+    fn redis(&mut self, url: &url::Url, redis: &super::Redis) {
+        if url.fragment().is_some() {
+            self.fail(
+                "redis.url",
+                "has a fragment (#…); a certificate is always verified",
+                "a URL without one; redis.tls_ca names a private authority",
+            );
+        }
+        for (key, is_set, is_in_url) in [
+            ("redis.username", !redis.username.as_str().is_empty(), !url.username().is_empty()),
+            ("redis.password", !redis.password.is_empty(), url.password().is_some()),
+        ] {
+            if is_set && is_in_url {
+                self.fail_pair(key, "redis.url", "is set, and redis.url holds one as well", "one of the two");
+            }
+        }
+        let is_tls = ["rediss", "valkeys"].contains(&url.scheme());
+        for (key, path) in [
+            ("redis.tls_ca", &redis.tls_ca),
+            ("redis.tls_cert", &redis.tls_cert),
+            ("redis.tls_key", &redis.tls_key),
+        ] {
+            if !path.as_os_str().is_empty() && !is_tls {
+                self.fail_pair(
+                    key,
+                    "redis.url",
+                    format!("is set, and redis.url ({}://) does not ask for TLS", url.scheme()),
+                    "with a URL of scheme rediss or valkeys",
+                );
+            }
+        }
+    }
+
+    /// Half a pair would leave a port in the clear that was meant to be under TLS.
+    fn tls(&mut self, settings: &Settings) {
+        let tls = &settings.tls;
+        let is_set = |path: &std::path::Path| !path.as_os_str().is_empty();
+        for (key, is_set, other, other_is_set) in [
+            ("tls.cert", is_set(&tls.cert), "tls.key", is_set(&tls.key)),
+            ("tls.client_cert", is_set(&tls.client_cert), "tls.client_key", is_set(&tls.client_key)),
+            (
+                "redis.tls_cert",
+                is_set(&settings.redis.tls_cert),
+                "redis.tls_key",
+                is_set(&settings.redis.tls_key),
+            ),
+        ] {
+            let (missing, given) = match (is_set, other_is_set) {
+                (true, false) => (other, key),
+                (false, true) => (key, other),
+                _ => continue,
+            };
+            self.fail_pair(missing, given, format!("is empty, and {given} is set"), "both, or neither");
+        }
+        for (key, is_wanted) in [("tls.client_ca", is_set(&tls.client_ca)), ("tls.ops", tls.ops)] {
+            if is_wanted && !is_set(&tls.cert) {
+                self.fail_pair(key, "tls.cert", "is set without tls.cert", "with tls.cert and tls.key");
+            }
         }
     }
 
@@ -139,7 +218,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn names(&mut self, key: &'static str, names: &[String]) {
+    pub(super) fn names(&mut self, key: &'static str, names: &[String]) {
         let mut seen = BTreeSet::new();
         for name in names {
             if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -158,6 +237,10 @@ impl<'a> Checker<'a> {
             ("producer.batch_max", producer.batch_max as u64),
             ("producer.pipelines_in_flight", producer.pipelines_in_flight as u64),
             ("producer.durability_replicas", u64::from(producer.durability_replicas)),
+            ("producer.tail_subscribers_max", producer.tail_subscribers_max as u64),
+            ("producer.tail_buffer", producer.tail_buffer as u64),
+            ("producer.tail_buffer_bytes", producer.tail_buffer_bytes as u64),
+            ("producer.ndjson_requests_max", producer.ndjson_requests_max as u64),
             ("worker.read_count", worker.read_count as u64),
             ("worker.max_in_flight", worker.max_in_flight as u64),
             ("worker.concurrency", worker.concurrency as u64),
@@ -186,11 +269,24 @@ impl<'a> Checker<'a> {
         for (key, count, max) in [
             ("worker.max_in_flight", worker.max_in_flight, MAX_IN_FLIGHT_MAX),
             ("worker.max_parked", worker.max_parked, MAX_IN_FLIGHT_MAX),
+            ("producer.tail_subscribers_max", producer.tail_subscribers_max, SUBSCRIBERS_MAX),
+            ("producer.tail_buffer", producer.tail_buffer, SUBSCRIBER_BUFFER_MAX),
             ("console.subscribers_max", console.subscribers_max, SUBSCRIBERS_MAX),
             ("console.subscriber_buffer", console.subscriber_buffer, SUBSCRIBER_BUFFER_MAX),
         ] {
             if count > max {
                 self.fail(key, format!("is {count}"), format!("at most {max}"));
+            }
+        }
+        let http = &settings.http;
+        for (key, count, (min, max)) in [
+            ("http.max_connections", http.max_connections, CONNECTIONS),
+            ("http.max_header_bytes", http.max_header_bytes, HEADER_BYTES),
+            ("http.max_uri_bytes", http.max_uri_bytes, URI_BYTES),
+            ("http.http2_max_streams", http.http2_max_streams, HTTP2_STREAMS),
+        ] {
+            if !(min..=max).contains(&count) {
+                self.fail(key, format!("is {count}"), format!("from {min} to {max}"));
             }
         }
         for (key, number, (min, max)) in [
@@ -200,6 +296,11 @@ impl<'a> Checker<'a> {
             if !(min..=max).contains(&number) {
                 self.fail(key, format!("is {number}"), format!("from {min} to {max}"));
             }
+        }
+        let anonymous_rate = settings.auth.anonymous_rate_per_second;
+        if anonymous_rate != 0.0 && !RATE.contains(&anonymous_rate) {
+            let problem = format!("is {anonymous_rate}");
+            self.fail("auth.anonymous_rate_per_second", problem, "0 (no limit), or from 0.001 to 1000000");
         }
         if retention.hard_cap_memory_percent > 100 {
             let problem = format!("is {}", retention.hard_cap_memory_percent);
@@ -213,17 +314,26 @@ impl<'a> Checker<'a> {
     }
 
     fn durations(&mut self, settings: &Settings) {
-        let Settings { redis, producer, worker, analytics, reaper, console, retention, shutdown, .. } =
-            settings;
+        let Settings {
+            redis, http, producer, worker, analytics, reaper, console, retention, shutdown, ..
+        } = settings;
         let above_zero = Duration::from_nanos(1);
         for (key, duration, min) in [
             ("redis.connect_timeout", redis.connect_timeout, above_zero),
             ("redis.response_timeout", redis.response_timeout, above_zero),
             ("redis.blocking_margin", redis.blocking_margin, BLOCKING_MARGIN_MIN),
+            ("http.header_timeout", http.header_timeout, HTTP_DURATION_MIN),
+            ("http.idle_timeout", http.idle_timeout, HTTP_DURATION_MIN),
+            ("http.body_timeout", http.body_timeout, HTTP_DURATION_MIN),
+            ("http.write_timeout", http.write_timeout, HTTP_DURATION_MIN),
+            ("tls.handshake_timeout", settings.tls.handshake_timeout, HTTP_DURATION_MIN),
+            ("tls.reload_interval", settings.tls.reload_interval, RELOAD_INTERVAL_MIN),
             ("producer.request_deadline", producer.request_deadline, above_zero),
             ("producer.idempotency_window", producer.idempotency_window, REDIS_DURATION_MIN),
             ("producer.event_id_window", producer.event_id_window, REDIS_DURATION_MIN),
             ("producer.durability_timeout", producer.durability_timeout, REDIS_DURATION_MIN),
+            ("producer.tail_heartbeat", producer.tail_heartbeat, above_zero),
+            ("producer.ndjson_idle_timeout", producer.ndjson_idle_timeout, above_zero),
             ("worker.block", worker.block, REDIS_DURATION_MIN),
             ("worker.handler_timeout", worker.handler_timeout, above_zero),
             ("worker.claim_min_idle", worker.claim_min_idle, REDIS_DURATION_MIN),
@@ -303,7 +413,7 @@ impl<'a> Checker<'a> {
     }
 
     /// `value` must be below `limit` divided by its divisor.
-    fn below(
+    pub(super) fn below(
         &mut self,
         (key, value): (&'static str, Duration),
         (limit_key, limit, divisor): (&'static str, Duration, u32),
@@ -323,13 +433,19 @@ impl<'a> Checker<'a> {
         self.fail_pair(key, limit_key, problem, allowed);
     }
 
-    fn fail_pair(&mut self, key: &'static str, other: &'static str, problem: String, allowed: String) {
+    fn fail_pair(
+        &mut self,
+        key: &'static str,
+        other: &'static str,
+        problem: impl Into<String>,
+        allowed: impl Into<String>,
+    ) {
         if !self.failed.contains(other) {
             self.fail(key, problem, allowed);
         }
     }
 
-    fn fail(&mut self, key: &'static str, problem: impl Into<String>, allowed: impl Into<String>) {
+    pub(super) fn fail(&mut self, key: &'static str, problem: impl Into<String>, allowed: impl Into<String>) {
         if self.failed.contains(key) {
             return;
         }

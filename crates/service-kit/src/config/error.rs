@@ -46,6 +46,25 @@ impl ConfigErrors {
         if errors.is_empty() { Ok(value) } else { Err(Self(errors)) }
     }
 
+    /// All of these as one, each mistake once.
+    ///
+    /// # Errors
+    /// If there is one at all.
+    pub fn join(all: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        let mut errors: Vec<ConfigError> = Vec::new();
+        for error in all.into_iter().flat_map(|one| one.0) {
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        }
+        Self::check(errors, ())
+    }
+
+    /// At least one.
+    pub(super) fn of(errors: Vec<ConfigError>) -> Self {
+        Self(errors)
+    }
+
     /// The mistakes, in the order in which the layers were read; at least one.
     pub fn as_slice(&self) -> &[ConfigError] {
         &self.0

@@ -7,15 +7,16 @@ use super::layer::Leaves;
 use super::resolve::below;
 use super::schema::last_segment;
 
-/// Whether a key's value must not be shown: `redis.url` (shown masked by its type) and anything
-/// named like a credential.
+/// Whether a key's value must not be shown: `redis.url` and `auth.keys` (shown masked by their types) and
+/// anything named like a credential.
 pub(super) fn is_secret(key: &str) -> bool {
-    key == "redis.url" || is_credential(key)
+    matches!(key, "redis.url" | "auth.keys") || is_credential(key)
 }
 
 fn is_credential(key: &str) -> bool {
     let name = last_segment(key);
-    ["token", "password", "secret"].iter().any(|word| name.split('_').any(|part| part == *word))
+    let words = ["token", "password", "secret", "secrets"];
+    name.ends_with("api_key") || words.iter().any(|word| name.split('_').any(|part| part == *word))
 }
 
 pub(super) fn to_toml(settings: &Settings, leaves: &Leaves) -> String {
@@ -24,7 +25,8 @@ pub(super) fn to_toml(settings: &Settings, leaves: &Leaves) -> String {
         let gap = if toml.is_empty() { "" } else { "\n" };
         _ = writeln!(toml, "{gap}[{section}]");
         for (key, value) in entries {
-            let value = if is_credential(key) && value != "\"\"" { "\"***\"" } else { &value };
+            let value =
+                if is_credential(key) && value != "\"\"" && value != "[]" { "\"***\"" } else { &value };
             _ = writeln!(toml, "{} = {value} # {}", last_segment(key), source(key, leaves));
         }
     }

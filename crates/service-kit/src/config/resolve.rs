@@ -51,6 +51,16 @@ impl Resolved {
         &self.settings
     }
 
+    /// A mistake that shows only when more is known than the settings.
+    pub(super) fn error(
+        &self,
+        key: &'static str,
+        problem: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::new(key, &self.leaves[key].origin, problem).allowed(allowed)
+    }
+
     /// The settings alone.
     pub fn into_settings(self) -> Settings {
         self.settings
@@ -65,7 +75,7 @@ impl Resolved {
 /// Reads settings from leaves; a value of the wrong type is noted and its default used instead,
 /// so that one mistake does not hide another.
 pub(super) struct Reader<'a> {
-    leaves: &'a Leaves,
+    pub(super) leaves: &'a Leaves,
     errors: Vec<ConfigError>,
     failed: BTreeSet<&'static str>,
 }
@@ -81,6 +91,22 @@ impl Reader<'_> {
         T::parse(&DEFAULTS[key]).expect("the built-in defaults are of the right type")
     }
 
+    /// The value of one key whose parts are refused one by one: where, what is wrong, what is allowed.
+    pub(super) fn leaf_in_parts<T: Default>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&Leaf) -> Result<T, Vec<(String, String, &'static str)>>,
+    ) -> T {
+        let leaf = &self.leaves[key];
+        parse(leaf).unwrap_or_else(|mistakes| {
+            self.failed.insert(key);
+            self.errors.extend(mistakes.into_iter().map(|(place, problem, allowed)| {
+                ConfigError::new(place, &leaf.origin, problem).allowed(allowed)
+            }));
+            T::default()
+        })
+    }
+
     /// Every value below a table whose keys are the user's.
     pub(super) fn free_table(&mut self, key: &'static str) -> BTreeMap<String, String> {
         let mut table = BTreeMap::new();
@@ -91,6 +117,12 @@ impl Reader<'_> {
             }
         }
         table
+    }
+
+    /// Notes what is wrong with a part of `key`, which is then not checked any further.
+    pub(super) fn reject(&mut self, key: &'static str, error: ConfigError) {
+        self.errors.push(error);
+        self.failed.insert(key);
     }
 
     fn fail<T: Setting>(&mut self, key: &'static str, shown: &str, leaf: &Leaf) {
@@ -107,7 +139,7 @@ pub(super) fn below<'a>(leaves: &'a Leaves, table: &'a str) -> impl Iterator<Ite
 }
 
 /// The value as written, unless it may hold a secret.
-fn describe(key: &str, value: &ValueKind) -> String {
+pub(super) fn describe(key: &str, value: &ValueKind) -> String {
     match value {
         _ if print::is_secret(key) => "the value".to_owned(),
         ValueKind::String(text) => format!("{text:?}"),

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigArgs;
+use super::api_keys::ApiKeys;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
-use super::types::{Channel, Durability, LogFormat, RedisUrl, RetentionPolicy, Secret};
+use super::rows::WebhookEndpoint;
+use super::types::{
+    AuthMode, Channel, Durability, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username,
+};
 use super::value::Setting;
 
 /// A key and its value as TOML.
@@ -58,6 +63,16 @@ sections! {
     redis: Redis {
         /// Where Redis is; the one value that differs in every deployment.
         url: RedisUrl,
+        /// Who we are, where the URL does not say it.
+        username: Username,
+        /// Proof of it, apart from the URL so that it can be rotated alone.
+        password: Secret,
+        /// Authorities that may have signed the server's certificate; empty means those of the system.
+        tls_ca: PathBuf,
+        /// Our certificate, for a server that asks for one.
+        tls_cert: PathBuf,
+        /// Its private key.
+        tls_key: PathBuf,
         /// Bounds a connection attempt, so that an unreachable host is noticed and retried.
         connect_timeout: Duration,
         /// Bounds an ordinary command, so that a half-open socket never hangs a caller.
@@ -66,6 +81,48 @@ sections! {
         blocking_margin: Duration,
         /// Lets a service start although the eviction policy could remove the stream.
         allow_eviction: bool,
+    }
+
+    /// What the ports of every service bear of their clients.
+    http: Http {
+        /// Bounds the open connections of a port; further clients wait in the system's queue.
+        max_connections: usize,
+        /// Bounds the time for a request's head, so that a client that drips it holds no connection.
+        header_timeout: Duration,
+        /// Bounds how long a connection is kept between requests.
+        idle_timeout: Duration,
+        /// Bounds the silence within a body, not its whole: an import may last for hours.
+        body_timeout: Duration,
+        /// Bounds how long a client may take nothing of what is sent to it.
+        write_timeout: Duration,
+        /// Bounds the headers of a request, in bytes; beyond it 431.
+        max_header_bytes: usize,
+        /// Bounds path and query of a request, in bytes; beyond it 414.
+        max_uri_bytes: usize,
+        /// Bounds the requests at the same time on one HTTP/2 connection.
+        http2_max_streams: usize,
+    }
+
+    /// TLS of this process's ports, and of its own HTTP clients.
+    tls: Tls {
+        /// Certificate of the ports and the chain to its authority; empty serves them in the clear.
+        cert: PathBuf,
+        /// The certificate's private key.
+        key: PathBuf,
+        /// Authorities whose certificates clients of the public port must show; empty asks for none.
+        client_ca: PathBuf,
+        /// Whether the ops port speaks TLS as well.
+        ops: bool,
+        /// Bounds a handshake, so that a client that is silent in it holds no connection.
+        handshake_timeout: Duration,
+        /// How often changed files are looked for; a handshake looks as well.
+        reload_interval: Duration,
+        /// Authorities that our own HTTP clients trust; empty means those of the system.
+        ca: PathBuf,
+        /// Certificate that our own HTTP clients show where they are asked for one.
+        client_cert: PathBuf,
+        /// Its private key.
+        client_key: PathBuf,
     }
 
     /// The stream that carries the events.
@@ -106,6 +163,18 @@ sections! {
         durability_replicas: u32,
         /// Bounds the wait for replicas or the disk, so that there is time left to say what became of it.
         durability_timeout: Duration,
+        /// Bounds the connections that listen to the live tail.
+        tail_subscribers_max: usize,
+        /// Bounds the events that a subscriber of the tail may be behind before it is dropped.
+        tail_buffer: usize,
+        /// Bounds the memory of the same, which all subscribers share, in bytes.
+        tail_buffer_bytes: usize,
+        /// Lets both ends of a silent tail notice a broken connection.
+        tail_heartbeat: Duration,
+        /// Bounds the memory of all NDJSON requests together.
+        ndjson_requests_max: usize,
+        /// How long a client may be silent, or deaf, in an NDJSON request, which has no deadline as a whole.
+        ndjson_idle_timeout: Duration,
     }
 
     /// The worker runtime of notifications-worker and analytics-worker.
@@ -160,6 +229,50 @@ sections! {
         channels: Vec<Channel>,
         /// Message text by event type, instead of the built-in one.
         templates: BTreeMap<String, String>,
+        /// Directory of templates by event type, instead of the built-in ones and of `templates`.
+        templates_dir: String,
+        /// How long it is remembered to whom an entry was sent.
+        sent_ttl: Duration,
+        /// Failures in a row after which a channel is left alone for a while.
+        breaker_failures: u64,
+        /// For how long, at first.
+        breaker_open: Duration,
+        /// For how long at most, when it goes on failing.
+        breaker_open_max: Duration,
+        /// Certificates of further authorities that mail and webhook servers may have theirs from.
+        ca_file: String,
+    }
+
+    /// The channel `smtp`: e-mail.
+    smtp: Smtp {
+        /// The server that takes the mail.
+        host: String,
+        /// Its port; 0 is the usual one for `security`.
+        port: u16,
+        /// How the connection is protected.
+        security: SmtpSecurity,
+        /// Who logs in; empty for nobody.
+        username: String,
+        /// With what.
+        password: Secret,
+        /// The sender of every mail.
+        from: String,
+        /// Who gets a mail about every event.
+        to: Vec<String>,
+        /// Name of an event's field that holds a further recipient; empty for none.
+        to_field: String,
+        /// Bounds the sending of one mail, the connection included.
+        timeout: Duration,
+        /// Bounds the mails that are sent at the same time: a slow server holds up no more than so many.
+        concurrency: usize,
+    }
+
+    /// The channel `webhook`: signed HTTP requests.
+    webhook: Webhook {
+        /// Bounds the requests to one endpoint at the same time.
+        concurrency: usize,
+        /// Who is told.
+        endpoints: Vec<WebhookEndpoint>,
     }
 
     /// analytics-worker.
@@ -200,6 +313,8 @@ sections! {
         ops_listen: SocketAddr,
         /// What whoever uses it must present; without one nobody has to.
         token: Secret,
+        /// What it presents to producer-api, to analytics-worker and, without `admin.token`, to the workers.
+        api_key: Secret,
         /// Whether it only shows.
         read_only: bool,
         /// Whether it may wipe the stream.
@@ -254,6 +369,24 @@ sections! {
         token: Secret,
         /// Whether deliveries may be dropped on request, as if the process had died: for demos and tests.
         fault_injection: bool,
+    }
+
+    /// Who may use the APIs: keys with scopes, beside `admin.token` and `console.token`.
+    auth: Auth {
+        /// Whether callers need a key.
+        mode: AuthMode,
+        /// The keys, hashed.
+        keys: ApiKeys,
+        /// A file with more of them, read again whenever it changes; empty where there is none.
+        keys_file: String,
+        /// Bounds what all callers together may ask for where no key is needed; 0: nothing does.
+        anonymous_rate_per_second: f64,
+    }
+
+    /// The command `orderflow` as a client of the services.
+    client: Client {
+        /// What it presents to them.
+        api_key: Secret,
     }
 
     /// Logging.

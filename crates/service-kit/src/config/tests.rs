@@ -3,6 +3,7 @@
 mod checks;
 mod layers;
 mod printing;
+mod rows;
 
 use std::ffi::OsString;
 

@@ -64,24 +64,110 @@ impl fmt::Display for RedisUrl {
     }
 }
 
-/// A credential; `Debug` and `Display` mask it, so that it can be logged. Empty where there is none.
+/// An HTTP URL that may be a secret by itself: `Debug` and `Display` show scheme, host and port alone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct HttpUrl(String);
 
-impl Secret {
-    /// Takes any text; what cannot be used is refused when the settings are checked.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+impl HttpUrl {
+    /// Takes any text; what is not a URL is refused when the settings are checked.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
     }
 
-    /// The credential itself, for who compares or sends it.
+    /// The whole URL, for who sends requests there.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
+    /// The URL with `***` for everything after the authority, which often holds a token.
+    pub fn masked(&self) -> String {
+        let Ok(url) = url::Url::parse(&self.0) else { return "***".to_owned() };
+        let origin = url.origin();
+        match origin.is_tuple() {
+            true if url.path() == "/" && url.query().is_none() => {
+                format!("{}/", origin.ascii_serialization())
+            }
+            true => format!("{}/***", origin.ascii_serialization()),
+            false => "***".to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.masked())
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+/// A name that is no secret, and that may have been read from a file, which may hold another one later. Empty where
+/// there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Username {
+    name: String,
+    file: Option<PathBuf>,
+}
+
+impl Username {
+    /// Takes any text.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), file: None }
+    }
+
+    /// Says that it was read from a file.
+    #[must_use]
+    pub(super) fn read_from(self, file: PathBuf) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that it was read from, if it was.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+}
+
+/// A credential; `Debug` and `Display` mask it, so that it can be logged. Empty where there is none.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    secret: String,
+    file: Option<PathBuf>,
+}
+
+impl Secret {
+    /// Takes any text; what cannot be used is refused when the settings are checked.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self { secret: secret.into(), file: None }
+    }
+
+    /// Says that it was read from a file, which may hold another one later.
+    #[must_use]
+    pub(super) fn read_from(self, file: PathBuf) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// The file that it was read from (`…__FILE` in the environment), if it was.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The credential itself, for who compares or sends it.
+    pub fn expose(&self) -> &str {
+        &self.secret
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.secret.is_empty()
     }
 
     /// `***`, or nothing where there is none.
@@ -141,6 +227,18 @@ macro_rules! word_enum {
 }
 
 word_enum! {
+    /// Whether callers need an API key.
+    AuthMode, "auto, keys or off" {
+        /// If there are keys; without any, only what listens on loopback may be open.
+        Auto = "auto",
+        /// Always.
+        Keys = "keys",
+        /// Never: whoever reaches a port may use it.
+        Off = "off",
+    }
+}
+
+word_enum! {
     /// How log lines are written.
     LogFormat, "human or json" {
         /// Lines for people, coloured on a terminal.
@@ -176,8 +274,24 @@ word_enum! {
 
 word_enum! {
     /// Where a notification goes.
-    Channel, "a list of: log" {
+    Channel, "a list of: log, smtp, webhook" {
         /// The service's own log.
         Log = "log",
+        /// E-mail, as the section `smtp` says.
+        Smtp = "smtp",
+        /// HTTP requests to the endpoints of the section `webhook`.
+        Webhook = "webhook",
+    }
+}
+
+word_enum! {
+    /// How the connection to a mail server is protected.
+    SmtpSecurity, "starttls, tls or none" {
+        /// TLS after STARTTLS, without which nothing is sent; port 587.
+        Starttls = "starttls",
+        /// TLS from the start; port 465.
+        Tls = "tls",
+        /// Not at all; port 25.
+        None = "none",
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::ValueKind;
@@ -10,7 +11,10 @@ use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
 use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
-use super::types::{Channel, Durability, LogFormat, RedisUrl, RetentionPolicy, Secret, Word};
+use super::types::{
+    AuthMode, Channel, Durability, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity,
+    Username, Word,
+};
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
@@ -37,7 +41,7 @@ fn text(leaf: &Leaf) -> Option<&str> {
 }
 
 /// A TOML basic string; JSON's escapes are a subset of TOML's.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -69,15 +73,59 @@ impl Setting for RedisUrl {
     }
 }
 
-impl Setting for Secret {
-    const ALLOWED: &'static str = "text";
+impl Setting for HttpUrl {
+    const ALLOWED: &'static str = "a URL such as https://host/path";
 
     fn parse(leaf: &Leaf) -> Option<Self> {
         text(leaf).map(Self::new)
     }
 
     fn to_toml(&self) -> String {
+        quote(&self.masked())
+    }
+}
+
+impl Setting for Vec<Secret> {
+    const ALLOWED: &'static str = <Vec<String> as Setting>::ALLOWED;
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        Vec::<String>::parse(leaf).map(|secrets| secrets.into_iter().map(Secret::new).collect())
+    }
+
+    fn to_toml(&self) -> String {
+        self.iter().map(|secret| secret.masked().to_owned()).collect::<Vec<_>>().to_toml()
+    }
+}
+
+impl Setting for Secret {
+    const ALLOWED: &'static str = "text";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        let secret = text(leaf).map(Self::new)?;
+        Some(match &leaf.origin {
+            Origin::EnvFile { path, .. } => secret.read_from(path.clone()),
+            _ => secret,
+        })
+    }
+
+    fn to_toml(&self) -> String {
         quote(self.masked())
+    }
+}
+
+impl Setting for Username {
+    const ALLOWED: &'static str = "text";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        let name = text(leaf).map(Self::new)?;
+        Some(match &leaf.origin {
+            Origin::EnvFile { path, .. } => name.read_from(path.clone()),
+            _ => name,
+        })
+    }
+
+    fn to_toml(&self) -> String {
+        quote(self.as_str())
     }
 }
 
@@ -117,7 +165,7 @@ macro_rules! integer_setting {
     )+};
 }
 
-integer_setting!(usize, u32, u64);
+integer_setting!(usize, u16, u32, u64);
 
 impl Setting for f64 {
     const ALLOWED: &'static str = "a number, such as 0.2";
@@ -136,6 +184,19 @@ impl Setting for f64 {
     fn to_toml(&self) -> String {
         // With a point, so that it is read back as what it is.
         format!("{self:?}")
+    }
+}
+
+/// A file; empty where there is none.
+impl Setting for PathBuf {
+    const ALLOWED: &'static str = "the path of a file, or empty";
+
+    fn parse(leaf: &Leaf) -> Option<Self> {
+        text(leaf).map(Into::into)
+    }
+
+    fn to_toml(&self) -> String {
+        quote(&self.to_string_lossy())
     }
 }
 
@@ -231,7 +292,7 @@ macro_rules! word_setting {
     )+};
 }
 
-word_setting!(Durability, LogFormat, RetentionPolicy);
+word_setting!(AuthMode, Durability, LogFormat, RetentionPolicy, SmtpSecurity);
 
 /// A free table: its keys are the user's, so it is read from every leaf below its key.
 impl Setting for BTreeMap<String, String> {

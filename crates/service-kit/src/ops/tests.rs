@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::{BindError, Condition, OpsRoutes, Readiness, bind, router, serve};
+use super::{Condition, OpsRoutes, Readiness, router};
+use crate::http::{BindError, Listeners, Port, bind};
 
 const KEY: &str = "producer.ops_listen";
 
@@ -24,10 +25,11 @@ struct Server {
 }
 
 async fn start(router: Router, grace: Duration) -> Server {
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), KEY).await.expect("a free port");
+    let port = Port::ops(SocketAddr::from(([127, 0, 0, 1], 0)), KEY);
+    let listener = Listeners::default().bind(port).await.expect("a free port");
     let addr = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
-    let task = tokio::spawn(serve(listener, router, stop.clone(), grace));
+    let task = tokio::spawn(listener.serve(router, stop.clone(), grace));
     Server { addr, stop, task }
 }
 

@@ -1,83 +1,56 @@
-//! [`Connector`]: how connections to one server are made, and remade when its URL's file has changed.
+//! [`Connector`]: how connections to one server are made, and remade when its password or certificates have changed.
 
 use std::{
     fmt,
-    path::PathBuf,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
 use prometheus::{IntCounterVec, Opts};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, ConnectionAddr, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-    io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
-use super::{BlockingConnection, Connection};
-use crate::{
-    admission::Admission,
-    error::{Error, ErrorKind},
+use super::{
+    BlockingConnection, ConnectSettings, Connection,
+    inputs::Inputs,
+    probe::{Objection, Probe},
 };
+use crate::error::{Error, ErrorKind};
 
-/// How to reach Redis.
-#[derive(Clone)]
-pub struct ConnectSettings {
-    /// `redis://[user:password@]host:port/[db]`.
-    pub url: String,
-    /// The file that the URL came from, if it did. It is read again whenever the server refuses the credentials,
-    /// so that a rotated password is picked up.
-    pub url_file: Option<PathBuf>,
-    /// How long one attempt to connect may take.
-    pub connect_timeout: Duration,
-    /// How long an ordinary command may take.
-    pub response_timeout: Duration,
-    /// What a blocking read may take beyond its BLOCK. At least 5 s: some servers restart the BLOCK
-    /// timer when another consumer takes the entry.
-    pub blocking_margin: Duration,
-}
-
-impl Default for ConnectSettings {
-    fn default() -> Self {
-        Self {
-            url: "redis://127.0.0.1:6379/".to_owned(),
-            url_file: None,
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(2),
-            blocking_margin: Duration::from_secs(5),
-        }
-    }
-}
-
-impl fmt::Debug for ConnectSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
-        f.debug_struct("ConnectSettings")
-            .field("response_timeout", &self.response_timeout)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A URL that names no Redis server.
+/// Settings that lead to no Redis server.
 #[derive(Debug, thiserror::Error)]
-#[error("the Redis URL cannot be used: {0}; expected redis://[user:password@]host[:port][/db]")]
-pub struct ConnectorError(String);
+#[non_exhaustive]
+pub enum ConnectorError {
+    /// The URL, or what goes with it, cannot be used.
+    #[error(
+        "the Redis URL cannot be used: {0}; expected redis://[user:password@]host[:port][/db], or rediss://… for TLS"
+    )]
+    Unusable(String),
+    /// A certificate or key cannot be read.
+    #[error("TLS to Redis: {0}")]
+    Unreadable(String),
+    /// The metrics cannot be made.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
 
 /// Makes connections to one Redis server. Cheap to clone; making one does not connect.
 #[derive(Clone)]
 pub struct Connector(Arc<Source>);
 
 struct Source {
-    /// Replaced when the file of the URL has another one.
+    /// Replaced when files have changed.
     target: RwLock<Target>,
     settings: ConnectSettings,
     errors: IntCounterVec,
-    admission: Admission,
+    probe: Probe,
 }
 
 pub(super) struct Target {
     client: Client,
-    url: String,
+    inputs: Inputs,
     /// Counts replacements, so that every connection follows.
     pub(super) version: u64,
 }
@@ -88,24 +61,19 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// Detects a dead peer in about half a minute where nothing is being sent.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// Breaks a half-open connection whose sent data nobody acknowledges (`TCP_USER_TIMEOUT`, RFC 5482).
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
-
 impl Connector {
-    /// Checks the URL. Nothing is connected yet.
+    /// Checks the URL and reads the certificates. Nothing is connected yet.
     pub fn new(settings: ConnectSettings) -> Result<Self, ConnectorError> {
-        let describe = |error: RedisError| ConnectorError(error.to_string());
-        let client = client(&settings.url).map_err(describe)?;
+        let inputs =
+            Inputs::first(&settings).map_err(|error| ConnectorError::Unreadable(error.to_string()))?;
+        let client = inputs.client().map_err(|error| ConnectorError::Unusable(error.to_string()))?;
         let opts = Opts::new("redis_errors_total", "Failed Redis operations of the process by kind");
-        let errors = IntCounterVec::new(opts, &["kind"]).map_err(|e| ConnectorError(e.to_string()))?;
+        let errors = IntCounterVec::new(opts, &["kind"])?;
         for kind in ErrorKind::ALL {
             errors.with_label_values(&[kind.label()]);
         }
-        let target = RwLock::new(Target { client, url: settings.url.clone(), version: 0 });
-        Ok(Self(Arc::new(Source { target, settings, errors, admission: Admission::default() })))
+        let target = RwLock::new(Target { client, inputs, version: 0 });
+        Ok(Self(Arc::new(Source { target, settings, errors, probe: Probe::default() })))
     }
 
     /// `host:port` of the server, for messages; never the password.
@@ -119,10 +87,22 @@ impl Connector {
         self.0.errors.clone()
     }
 
-    /// Whether the server has no room for another connection.
-    pub(super) async fn is_full(&self) -> bool {
+    /// The server has answered a command.
+    pub(super) fn understood(&self) {
+        self.0.probe.understood();
+    }
+
+    /// What the server has against connections that fail in this way, if it can be found out.
+    pub(super) async fn objection(&self, kind: ErrorKind) -> Option<Objection> {
         let client = self.client();
-        self.0.admission.is_refused(client.get_connection_info().addr()).await
+        let address = client.get_connection_info().addr();
+        let worth_asking = match kind {
+            ErrorKind::Connection => true,
+            // A port in the clear waits for the rest of what it takes for a command.
+            ErrorKind::Timeout => matches!(address, ConnectionAddr::TcpTls { .. }),
+            _ => false,
+        };
+        if worth_asking { self.0.probe.objection(address).await } else { None }
     }
 
     fn client(&self) -> Client {
@@ -133,27 +113,26 @@ impl Connector {
         self.0.target.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the URL's file again, if it came from one: its password may have been rotated. What cannot be read or
-    /// used changes nothing; the file may be half-written, and the next refusal reads it once more.
+    /// Reads the files again: a password or a certificate may have been rotated. What cannot be read or used changes
+    /// nothing; a file may be half-written, and the next refusal reads it once more.
     pub(super) fn refresh(&self) {
-        let Some(path) = &self.0.settings.url_file else { return };
-        let url = match std::fs::read_to_string(path) {
-            Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
+        let inputs = match Inputs::read_again(&self.0.settings) {
+            Ok(inputs) => inputs,
             Err(error) => {
-                tracing::debug!(path = %path.display(), %error, "the Redis URL's file cannot be read again");
+                tracing::debug!(%error, "the credentials for Redis cannot be read again");
                 return;
             }
         };
         let mut target = self.0.target.write().unwrap_or_else(PoisonError::into_inner);
-        if target.url == url {
+        if target.inputs == inputs {
             return;
         }
-        if let Ok(client) = client(&url) {
-            tracing::info!(path = %path.display(), "the Redis URL's file has changed; using it");
-            *target = Target { client, url, version: target.version + 1 };
+        if let Ok(client) = inputs.client() {
+            tracing::info!("URL, password or certificates for Redis have changed; using them");
+            *target = Target { client, inputs, version: target.version + 1 };
         } else {
             // The error's text might show the password.
-            tracing::debug!(path = %path.display(), "the Redis URL's file holds no usable URL now");
+            tracing::debug!("what the files of the credentials for Redis hold now cannot be used");
         }
     }
 
@@ -204,14 +183,4 @@ impl Connector {
             .set_pipeline_buffer_size(512);
         ConnectionManager::new_lazy_with_config(self.client(), config)
     }
-}
-
-fn client(url: &str) -> RedisResult<Client> {
-    let info: ConnectionInfo = url.into_connection_info()?;
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL));
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(USER_TIMEOUT);
-    Client::open(info.set_tcp_settings(tcp))
 }

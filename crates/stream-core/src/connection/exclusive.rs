@@ -49,7 +49,11 @@ impl ExclusiveConnection {
                 // After a failover its address may lead to another server by now.
                 is_good &= !matches!(
                     error.kind(),
-                    ErrorKind::Auth | ErrorKind::ReadOnly | ErrorKind::Loading | ErrorKind::MaxClients
+                    ErrorKind::Auth
+                        | ErrorKind::Tls
+                        | ErrorKind::ReadOnly
+                        | ErrorKind::Loading
+                        | ErrorKind::MaxClients
                 );
             }
             results.push(result);
@@ -62,18 +66,20 @@ impl ExclusiveConnection {
 
     async fn judge<T>(&self, operation: &'static str, result: RedisResult<T>) -> Result<T, Error> {
         let error = match result {
-            Ok(value) => return Ok(value),
+            Ok(value) => {
+                self.connector.understood();
+                return Ok(value);
+            }
             Err(error) => Error::new(operation, error),
         };
-        let error = if error.kind() == ErrorKind::Connection && self.connector.is_full().await {
-            error.for_want_of_room()
-        } else {
-            error
+        let error = match self.connector.objection(error.kind()).await {
+            Some(objection) => error.because_of(objection),
+            None => error,
         };
         if !error.is_answer() && !error.is_unknown_script() {
             self.connector.count(error.kind());
         }
-        if error.kind() == ErrorKind::Auth {
+        if matches!(error.kind(), ErrorKind::Auth | ErrorKind::Tls) {
             self.connector.refresh();
         }
         Err(error)

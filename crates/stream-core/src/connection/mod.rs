@@ -2,6 +2,9 @@
 
 mod connector;
 mod exclusive;
+mod inputs;
+mod probe;
+mod settings;
 
 use std::{
     fmt,
@@ -17,8 +20,10 @@ use redis::{
     aio::{ConnectionManager, MultiplexedConnection},
 };
 
-pub use connector::{ConnectSettings, Connector, ConnectorError};
+pub use connector::{Connector, ConnectorError};
 pub(crate) use exclusive::ExclusiveConnection;
+pub(crate) use probe::Objection;
+pub use settings::{ConnectSettings, TlsFiles};
 
 use crate::error::{Error, ErrorKind};
 
@@ -178,6 +183,7 @@ impl Connection {
             Ok(value) => {
                 shared.timeouts.store(0, Ordering::Relaxed);
                 shared.refusals.store(0, Ordering::Relaxed);
+                shared.connector.understood();
                 return Ok(value);
             }
             Err(error) => Error::new(operation, error),
@@ -186,10 +192,9 @@ impl Connection {
         if is_expected || error.is_unknown_script() {
             return Err(error);
         }
-        let error = if error.kind() == ErrorKind::Connection && shared.connector.is_full().await {
-            error.for_want_of_room()
-        } else {
-            error
+        let error = match shared.connector.objection(error.kind()).await {
+            Some(objection) => error.because_of(objection),
+            None => error,
         };
         if shared.counts && !error.is_answer() {
             shared.connector.count(error.kind());
@@ -198,7 +203,7 @@ impl Connection {
             ErrorKind::Timeout => {
                 shared.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= shared.timeouts_until_rebuild
             }
-            ErrorKind::Auth => {
+            ErrorKind::Auth | ErrorKind::Tls => {
                 shared.connector.refresh();
                 true
             }

@@ -14,6 +14,7 @@ mod redriven;
 mod registry;
 mod retain;
 mod retention;
+mod sent_marks;
 mod settle;
 mod wipe;
 
@@ -37,6 +38,7 @@ pub(crate) use redriven::Redriven;
 pub use registry::RegisteredConsumer;
 pub use retain::{GroupRetention, Retained, RetentionRule, Standing};
 pub use retention::{MaxLen, Precision};
+pub use sent_marks::SentMarks;
 pub(crate) use settle::unix_ms;
 pub use settle::{DeadReason, Renewed, SettledDead};
 

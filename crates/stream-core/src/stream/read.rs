@@ -85,6 +85,11 @@ pub struct Tail {
 const TAIL_PAGE: usize = 100;
 
 impl Tail {
+    /// The entry after which it goes on.
+    pub(crate) const fn position(&self) -> StreamId {
+        self.after
+    }
+
     /// The next entries, at most 100; empty if none came within the block time.
     /// After an error the tail goes on where it was: nothing is skipped.
     pub async fn next(&mut self) -> Result<Vec<Entry>, Error> {

@@ -197,6 +197,15 @@ impl EventStream {
         self.connection.invoke("renew", &script).await
     }
 
+    /// Takes one delivery of a pending entry of `consumer` back from its count (XCLAIM … RETRYCOUNT, JUSTID). `false`: it
+    /// is not the consumer's any more, or its payload is gone, which is recorded as a dead letter.
+    pub async fn take_back_delivery(&self, group: &str, consumer: &str, id: StreamId) -> Result<bool, Error> {
+        let mut script = scripts::TAKE_BACK_DELIVERY.prepare_invoke();
+        script.key(self.key.as_str()).key(self.key.dead_letters(group));
+        script.arg(group).arg(consumer).arg(id);
+        self.connection.invoke::<i64>("take back delivery", &script).await.map(|taken| taken == 1)
+    }
+
     /// Gives entries back so that a peer can claim them at once. Those that were never started get their
     /// delivery count back. Rows that are not `consumer`'s any more are left alone. Returns how many were
     /// released.

@@ -76,7 +76,7 @@ impl Asked {
         let Some(id) = self.outstanding.remove(&row) else { return };
         match outcome {
             DeliveryOutcome::Acked => self.report.processed += 1,
-            DeliveryOutcome::Retried => self.report.retried += 1,
+            DeliveryOutcome::Retried | DeliveryOutcome::Postponed => self.report.retried += 1,
             DeliveryOutcome::DeadLettered => self.report.dead_lettered.push(id),
             DeliveryOutcome::OwnershipLost | DeliveryOutcome::Released | DeliveryOutcome::Abandoned => {
                 self.report.unfinished += 1;

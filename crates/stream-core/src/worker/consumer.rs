@@ -195,18 +195,18 @@ async fn leave(
 ) -> bool {
     if let Err(error) = name.renew(context.metrics.counts.so_far()).await {
         context.metrics.redis_error(error.kind());
-        tracing::warn!(consumer = %context.consumer, %error, "could not tell the last counts; the group's totals lack them");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, %error, "could not tell the last counts; the group's totals lack them");
     }
     let deleted = if is_ours {
         let (here, there) = (delete_idle(context).await, delete_idle(redrive).await);
         here && there
     } else {
-        tracing::warn!(consumer = %context.consumer, "drained without its name; what is pending under it is left alone");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, "drained without its name; what is pending under it is left alone");
         false
     };
     if let Err(error) = name.release(deleted).await {
         context.metrics.redis_error(error.kind());
-        tracing::warn!(consumer = %context.consumer, %error, "could not release the name; its lease runs out");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, %error, "could not release the name; its lease runs out");
     }
     tracing::info!(
         group = %context.group, consumer = %context.consumer, finished = report.finished,
@@ -222,7 +222,7 @@ async fn delete_idle(context: &Context) -> bool {
         Err(error) if error.kind() == ErrorKind::NoGroup => true,
         Err(error) => {
             context.metrics.redis_error(error.kind());
-            tracing::warn!(consumer = %context.consumer, %error, "could not delete the consumer; the reaper will");
+            tracing::warn!(group = %context.group, consumer = %context.consumer, %error, "could not delete the consumer; the reaper will");
             false
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     WorkerMetrics, WorkerSettings, failures::Failures, health::WorkerHealth, isolation::Isolation,
-    levers::Levers,
+    levers::Levers, trace::Tracer,
 };
 use crate::{ClaimRequest, Error, EventStream, StartAt, StreamId};
 
@@ -27,6 +27,8 @@ pub(super) struct Context {
     pub(super) isolation: Isolation,
     /// What operators move.
     pub(super) levers: Arc<Levers>,
+    /// Who follows deliveries, if anybody does.
+    pub(super) tracer: Option<Arc<dyn Tracer>>,
 }
 
 impl Context {
@@ -42,6 +44,7 @@ impl Context {
             health: self.health.clone(),
             isolation: self.isolation.clone(),
             levers: Arc::clone(&self.levers),
+            tracer: self.tracer.clone(),
         }
     }
 

@@ -29,7 +29,10 @@ impl Counts {
             DeliveryOutcome::Acked => &self.acked,
             DeliveryOutcome::Retried => &self.retried,
             DeliveryOutcome::DeadLettered => &self.dead_lettered,
-            DeliveryOutcome::OwnershipLost | DeliveryOutcome::Released | DeliveryOutcome::Abandoned => return,
+            DeliveryOutcome::Postponed
+            | DeliveryOutcome::OwnershipLost
+            | DeliveryOutcome::Released
+            | DeliveryOutcome::Abandoned => return,
         };
         counter.fetch_add(entries, Ordering::Relaxed);
     }

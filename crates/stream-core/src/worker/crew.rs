@@ -22,6 +22,7 @@ use super::{
     levers::{EngineLink, Levers, Order},
     operations::Member,
     process::Process,
+    trace::Tracer,
 };
 use crate::{Connector, EventStream, NameError};
 
@@ -44,6 +45,7 @@ pub(super) struct Plan<P> {
     pub(super) health: WorkerHealth,
     pub(super) ready: watch::Sender<ConsumersReady>,
     pub(super) process: Arc<P>,
+    pub(super) tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// A consumer's entry in the list of the crew: a name is in it from the moment it is wanted until its consumer has
@@ -138,6 +140,7 @@ impl<P: Process> Crew<P> {
             health: self.plan.health.clone(),
             isolation: self.isolation.clone(),
             levers,
+            tracer: self.plan.tracer.clone(),
         });
         let (orders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel(ORDERS_MAX)).unzip();
         let rests = [watch::Sender::new(true), watch::Sender::new(true)];

@@ -120,7 +120,7 @@ async fn accept_orphans<P: Process>(
         Ok(rows) => rows,
         Err(error) => {
             context.metrics.redis_error(error.kind());
-            tracing::warn!(consumer = %context.consumer, %error, "could not look for what the last read was handed");
+            tracing::warn!(group = %context.group, consumer = %context.consumer, %error, "could not look for what the last read was handed");
             return;
         }
     };
@@ -163,13 +163,18 @@ async fn give_back<P: Process>(
     waiting: &[StreamId],
 ) {
     let context = Arc::clone(&engine.context);
-    let counted = [started, waiting].concat();
-    if let Err(error) = context.stream.release(&context.group, &context.consumer, unstarted, &counted).await {
+    // What was postponed at its first delivery has not been tried at all.
+    let (untried, waited): (Vec<StreamId>, Vec<StreamId>) = waiting.iter().partition(|id| {
+        engine.in_flight.get(id).and_then(|held| held.parked).is_some_and(|parked| parked.was_never_tried())
+    });
+    let (uncounted, counted) = ([unstarted, &untried].concat(), [started, &waited].concat());
+    if let Err(error) = context.stream.release(&context.group, &context.consumer, &uncounted, &counted).await
+    {
         context.metrics.redis_error(error.kind());
-        tracing::warn!(consumer = %context.consumer, %error, "could not release entries; peers claim them later");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, %error, "could not release entries; peers claim them later");
     }
     if !started.is_empty() {
-        tracing::warn!(consumer = %context.consumer, count = started.len(), first = ?started.first(), "handlers did not finish in time; abandoned");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, count = started.len(), first = ?started.first(), "handlers did not finish in time; abandoned");
     }
     for id in unstarted {
         engine.forget(*id, DeliveryOutcome::Released);

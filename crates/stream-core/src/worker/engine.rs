@@ -27,7 +27,9 @@ use super::{
     parking::{Parked, Parking},
     process::{Finished, Process},
     queue::ReadyQueue,
+    settling::tell_acked,
     suspects::{Suspects, Wanted},
+    trace::SettleSpan,
 };
 use crate::{
     Claimed, Entry, Error, HandoverError, PendingRow, Renewed, SettledDead, StreamId, stream::Redriven,
@@ -37,10 +39,12 @@ use crate::{
 pub(super) enum Background {
     Acked {
         ids: Vec<StreamId>,
+        spans: Vec<Box<dyn SettleSpan>>,
         acked: usize,
     },
     Buried {
         id: StreamId,
+        span: Option<Box<dyn SettleSpan>>,
         outcome: SettledDead,
     },
     Claimed {
@@ -67,6 +71,7 @@ pub(super) enum Background {
         result: Result<Claimed, Error>,
     },
     Renewed(Result<Renewed, Error>),
+    DeliveryTakenBack(Result<bool, Error>),
     PositionRecorded(Result<StreamId, Error>),
 }
 
@@ -92,6 +97,8 @@ pub(super) struct Engine<P: Process> {
     pub(super) running: JoinSet<Vec<Finished>>,
     pub(super) background: JoinSet<Background>,
     pub(super) to_ack: Vec<StreamId>,
+    /// Of those to ack, the ones that somebody follows.
+    pub(super) ack_spans: Vec<Box<dyn SettleSpan>>,
     pub(super) ack_running: bool,
     /// Held while ordinary deliveries run, so that no suspect runs beside them.
     pub(super) busy: Option<Busy>,
@@ -130,6 +137,7 @@ impl<P: Process> Engine<P> {
             running: JoinSet::new(),
             background: JoinSet::new(),
             to_ack: Vec::new(),
+            ack_spans: Vec::new(),
             ack_running: false,
             busy: None,
             isolation_changes,
@@ -300,11 +308,12 @@ impl<P: Process> Engine<P> {
     pub(super) fn on_background(&mut self, result: Result<Background, JoinError>) {
         let Ok(background) = result.map_err(propagate_panic) else { return };
         match background {
-            Background::Acked { ids, acked } => {
+            Background::Acked { ids, spans, acked } => {
                 self.ack_running = false;
+                tell_acked(spans, acked, ids.len());
                 self.settled(&ids, acked);
             }
-            Background::Buried { id, outcome } => self.on_buried(id, outcome),
+            Background::Buried { id, span, outcome } => self.on_buried(id, span, outcome),
             Background::Claimed { reserved, own, turn, result } => {
                 self.on_claimed(reserved, own, turn, result);
             }
@@ -315,6 +324,11 @@ impl<P: Process> Engine<P> {
             }
             Background::SuspectClaimed { wanted, result } => self.on_suspect_claimed(wanted, result),
             Background::Renewed(result) => self.on_renewed(result),
+            Background::DeliveryTakenBack(result) => {
+                if let Err(error) = result {
+                    self.context.report("taking a delivery back failed", &error);
+                }
+            }
             Background::PositionRecorded(result) => {
                 self.positioning.end(&self.context, "recording the group's position", result);
             }

@@ -28,6 +28,14 @@ pub enum Outcome {
         /// peer tries it sooner.
         after: Option<Duration>,
     },
+    /// Could not be tried, or failed for what has nothing to do with the entry, such as a receiver that is down for
+    /// everybody: deliver it again, and do not count this delivery towards `max_deliveries`.
+    Postpone {
+        /// Why, for the log.
+        reason: String,
+        /// Not sooner than this from now, up to a day. Should this process end before, a peer tries it sooner.
+        after: Duration,
+    },
     /// Cannot be understood, by this or any other version of the handler: make it a dead letter now.
     Poison {
         /// What is wrong with the entry.

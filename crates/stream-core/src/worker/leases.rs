@@ -44,7 +44,7 @@ impl<P: Process> Engine<P> {
         let Renewed { gone, lost, away, .. } = renewed;
         if !gone.is_empty() && self.context.health.may_log("settling from memory", None, Instant::now()) {
             tracing::warn!(
-                group = %self.context.group, count = gone.len(), first = ?gone.first(),
+                group = %self.context.group, consumer = %self.context.consumer, count = gone.len(), first = ?gone.first(),
                 "entries in flight were removed from the stream; they are settled from memory"
             );
         }
@@ -70,7 +70,7 @@ impl<P: Process> Engine<P> {
         if let Some(suppressed) =
             self.context.health.may_repeat(("dead letters", what), count, Instant::now())
         {
-            tracing::error!(group = %self.context.group, count, ?first, suppressed, "dead letters: {what}");
+            tracing::error!(group = %self.context.group, consumer = %self.context.consumer, count, ?first, suppressed, "dead letters: {what}");
         }
         self.context.metrics.delivered(DeliveryOutcome::DeadLettered, ids.len() as u64);
         for id in ids {

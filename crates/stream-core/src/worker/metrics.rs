@@ -23,6 +23,7 @@ const END_TO_END_BUCKETS: &[f64] = &[
 pub(super) enum DeliveryOutcome {
     Acked,
     Retried,
+    Postponed,
     DeadLettered,
     OwnershipLost,
     Released,
@@ -30,9 +31,10 @@ pub(super) enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Acked,
         Self::Retried,
+        Self::Postponed,
         Self::DeadLettered,
         Self::OwnershipLost,
         Self::Released,
@@ -43,6 +45,7 @@ impl DeliveryOutcome {
         match self {
             Self::Acked => "acked",
             Self::Retried => "retried",
+            Self::Postponed => "postponed",
             Self::DeadLettered => "dead_lettered",
             Self::OwnershipLost => "ownership_lost",
             Self::Released => "released",

@@ -33,6 +33,7 @@ mod settler;
 mod settling;
 mod supervisor;
 mod suspects;
+mod trace;
 
 pub use control::{
     ClaimNow, ClaimReport, ConsumerState, ConsumerStatus, ControlError, HandedOver, Removed, WorkerControl,
@@ -46,3 +47,4 @@ pub use projection::{Projection, Rejection};
 pub use recent::{RecentDelivery, RecentOutcome};
 pub use settings::WorkerSettings;
 pub use supervisor::{ConsumersReady, Worker, WorkerError};
+pub use trace::{Handled, Run, RunSpan, SettleOutcome, SettleSpan, Settlement, Tracer};

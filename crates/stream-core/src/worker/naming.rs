@@ -89,7 +89,7 @@ fn note_counted(context: &Context, uncounted: &mut Failures, renewal: NameRenewa
     } else if let Some(attempts) = uncounted.failed(Instant::now()) {
         let key = context.stream.key();
         tracing::warn!(
-            consumer = %context.consumer, attempts, registry = key.workers(), totals = key.worker_totals(),
+            group = %context.group, consumer = %context.consumer, attempts, registry = key.workers(), totals = key.worker_totals(),
             "the counts cannot be told: one of these keys holds something that is not ours"
         );
     }
@@ -98,7 +98,7 @@ fn note_counted(context: &Context, uncounted: &mut Failures, renewal: NameRenewa
 fn lose(context: &Context, held: &watch::Sender<bool>, ready: &watch::Sender<ConsumersReady>) {
     if *held.borrow() {
         context.metrics.names_lost.inc();
-        tracing::warn!(consumer = %context.consumer, "the name's lease was lost; reading stops until it is ours again");
+        tracing::warn!(group = %context.group, consumer = %context.consumer, "the name's lease was lost; reading stops until it is ours again");
     }
     set_held(context, held, ready, false, false);
 }

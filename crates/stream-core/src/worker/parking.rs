@@ -23,19 +23,27 @@ const AFTER_MAX: Duration = Duration::from_hours(24);
 /// What is kept of an entry that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parked {
-    /// How often it was delivered.
+    /// How often it was delivered, without a delivery that was postponed: the claim for its next attempt finds that
+    /// one counted already, as after a claim whose answer was lost, and does not count it again.
     pub(super) deliveries: u64,
     /// How many of those ended in an orderly failure here.
     pub(super) failures: u64,
     due: Instant,
     /// It is being claimed for its next attempt.
     claiming: bool,
+    /// Its delivery is not to count.
+    postponed: bool,
 }
 
 impl Parked {
     /// Whether its next delivery would be that of a suspect.
     fn is_suspect(&self, settings: &WorkerSettings) -> bool {
         self.deliveries + 1 - self.failures.min(self.deliveries) >= settings.suspect_deliveries()
+    }
+
+    /// Whether it was delivered once, and that is not to count.
+    pub(super) const fn was_never_tried(&self) -> bool {
+        self.postponed && self.deliveries == 0
     }
 
     /// Whether its loss may be recorded: nobody is about to hold its payload.
@@ -93,21 +101,57 @@ impl<P: Process> Engine<P> {
 
     /// Lets a delivery that failed wait for its next attempt.
     pub(super) fn park(&mut self, delivery: &Delivery, reason: &str, after: Option<Duration>) {
-        let Delivery { id, row, deliveries, failures, .. } = *delivery;
+        let Delivery { id, deliveries, failures, .. } = *delivery;
         let delay = self.context.settings.retry_delay(deliveries, after);
         let now = Instant::now();
         // A dependency that is down must not flood the log.
         if let Some(suppressed) = self.context.health.may_repeat(("handling failed", "retry"), 1, now) {
             tracing::warn!(
-                group = %self.context.group, %id, attempt = deliveries, reason, ?delay, suppressed,
+                group = %self.context.group, consumer = %self.context.consumer, entry = %id,
+                attempt = deliveries, reason, ?delay, suppressed,
                 "handling failed; the entry is tried again"
             );
         }
-        self.context.metrics.delivered(DeliveryOutcome::Retried, 1);
-        self.levers.ended(row, DeliveryOutcome::Retried);
+        let failures = failures + 1;
+        let parked = Parked { deliveries, failures, due: now + delay, claiming: false, postponed: false };
+        self.wait(delivery.row, parked, DeliveryOutcome::Retried);
+    }
+
+    /// Lets a delivery wait that is not to count: it says nothing about the entry.
+    pub(super) fn postpone(&mut self, delivery: &Delivery, reason: &str, after: Duration) {
+        let Delivery { id, row, deliveries, failures, .. } = *delivery;
+        let delay = after.min(AFTER_MAX);
+        let now = Instant::now();
+        if let Some(suppressed) = self.context.health.may_repeat(("postponed", "postponed"), 1, now) {
+            tracing::warn!(
+                group = %self.context.group, consumer = %self.context.consumer, entry = %id, reason, ?delay, suppressed,
+                "postponed; the entry waits, and this delivery does not count"
+            );
+        }
+        let deliveries = deliveries.saturating_sub(1);
+        let parked = Parked { deliveries, failures, due: now + delay, claiming: false, postponed: true };
+        self.wait(row, parked, DeliveryOutcome::Postponed);
+        if deliveries > 0 {
+            self.take_back_delivery(row);
+        }
+    }
+
+    /// Gives an entry that was tried before its count back at the server: whoever takes it over, should this process end,
+    /// must not find its attempts used up. Once is enough: the claim for its next attempt finds it counted or not.
+    fn take_back_delivery(&mut self, row: StreamId) {
+        let context = Arc::clone(&self.context);
+        self.background.spawn(async move {
+            let result = context.stream.take_back_delivery(&context.group, &context.consumer, row).await;
+            Background::DeliveryTakenBack(result)
+        });
+    }
+
+    fn wait(&mut self, row: StreamId, parked: Parked, outcome: DeliveryOutcome) {
+        self.context.metrics.delivered(outcome, 1);
+        self.levers.ended(row, outcome);
         let Some(held) = self.in_flight.get_mut(&row) else { return };
-        let due = now + delay;
-        held.parked = Some(Parked { deliveries, failures: failures + 1, due, claiming: false });
+        let due = parked.due;
+        held.parked = Some(parked);
         if std::mem::take(&mut held.permit) {
             self.permits.add_permits(1);
         }
@@ -276,8 +320,13 @@ mod tests {
 
     #[test]
     fn orderly_failures_make_no_suspect() {
-        let parked =
-            |deliveries, failures| Parked { deliveries, failures, due: Instant::now(), claiming: false };
+        let parked = |deliveries, failures| Parked {
+            deliveries,
+            failures,
+            due: Instant::now(),
+            claiming: false,
+            postponed: false,
+        };
         assert!(!parked(4, 4).is_suspect(&settings()), "all of them failed here, in order");
         assert!(!parked(3, 2).is_suspect(&settings()), "one crash");
         assert!(parked(3, 1).is_suspect(&settings()), "two deliveries ended nobody knows how");

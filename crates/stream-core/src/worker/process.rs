@@ -5,7 +5,9 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use super::{Delivery, Handler, Outcome, WorkerMetrics, context::Context};
+use super::{
+    Delivery, Handled, Handler, Outcome, Run, RunSpan, WorkerMetrics, context::Context, trace::within,
+};
 use crate::DeadReason;
 
 /// What the engine has to do about a finished delivery.
@@ -23,6 +25,8 @@ pub(super) enum Verdict {
         /// Wanted by the handler.
         after: Option<Duration>,
     },
+    /// Deliver it again, not counting this delivery.
+    Postpone { reason: String, after: Duration },
     /// Make it a dead letter.
     Dead { reason: DeadReason, message: String },
 }
@@ -32,6 +36,36 @@ pub(super) enum Verdict {
 pub(super) struct Finished {
     pub(super) delivery: Delivery,
     pub(super) verdict: Verdict,
+    /// What follows it, if there is anything left to settle.
+    pub(super) span: Option<Arc<dyn RunSpan>>,
+}
+
+impl Finished {
+    /// A delivery that nobody follows.
+    pub(super) const fn new(delivery: Delivery, verdict: Verdict) -> Self {
+        Self { delivery, verdict, span: None }
+    }
+
+    /// It as whoever follows it is told.
+    pub(super) fn told(&self, max_deliveries: u64) -> (&Delivery, Handled<'_>) {
+        (&self.delivery, self.verdict.told(self.delivery.deliveries >= max_deliveries))
+    }
+}
+
+impl Verdict {
+    fn told(&self, is_last_attempt: bool) -> Handled<'_> {
+        match self {
+            Self::Ack => Handled::Ack,
+            Self::Committed => Handled::Committed,
+            Self::NotPending => Handled::NotPending,
+            Self::Retry { reason, .. } if is_last_attempt => {
+                Handled::DeadLetter { reason: DeadReason::MaxDeliveries, message: reason }
+            }
+            Self::Retry { reason, .. } => Handled::Retry { reason },
+            Self::Postpone { reason, .. } => Handled::Postpone { reason },
+            Self::Dead { reason, message } => Handled::DeadLetter { reason: *reason, message },
+        }
+    }
 }
 
 /// Turns deliveries into verdicts.
@@ -66,14 +100,16 @@ impl<H: Handler> Process for HandlerProcess<H> {
         self.concurrency
     }
 
-    async fn run(self: Arc<Self>, _: Arc<Context>, batch: Vec<Delivery>) -> Vec<Finished> {
+    async fn run(self: Arc<Self>, context: Arc<Context>, batch: Vec<Delivery>) -> Vec<Finished> {
         let mut finished = Vec::with_capacity(batch.len());
         for delivery in batch {
+            let tracer = context.tracer.as_deref();
+            let span = tracer.and_then(|tracer| tracer.begin(&Run::one(context.stream.key(), &delivery)));
             let started = Instant::now();
             // Called, polled and dropped in here: each of the three may panic.
             let handled =
                 async { timeout(self.timeout, async { self.handler.handle(&delivery).await }).await };
-            let outcome = match AssertUnwindSafe(handled).catch_unwind().await {
+            let outcome = match AssertUnwindSafe(within(span.as_ref(), handled)).catch_unwind().await {
                 Ok(Ok(outcome)) => outcome,
                 Err(panic) => Outcome::Retry {
                     reason: format!("the handler panicked: {}", panic_text(&*panic)),
@@ -85,7 +121,11 @@ impl<H: Handler> Process for HandlerProcess<H> {
                 },
             };
             self.metrics.handler_seconds.observe(started.elapsed().as_secs_f64());
-            finished.push(Finished { delivery, verdict: outcome.into() });
+            let ended = Finished { delivery, verdict: outcome.into(), span };
+            if let Some(span) = &ended.span {
+                span.ended(&mut std::iter::once(ended.told(context.settings.max_deliveries)));
+            }
+            finished.push(ended);
         }
         finished
     }
@@ -96,6 +136,7 @@ impl From<Outcome> for Verdict {
         match outcome {
             Outcome::Ack => Self::Ack,
             Outcome::Retry { reason, after } => Self::Retry { reason, after },
+            Outcome::Postpone { reason, after } => Self::Postpone { reason, after },
             Outcome::Poison { reason } => Self::Dead { reason: DeadReason::Poison, message: reason },
             Outcome::DeadLetter { reason } => Self::Dead { reason: DeadReason::Rejected, message: reason },
         }

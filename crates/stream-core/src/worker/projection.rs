@@ -13,6 +13,7 @@ use super::{
     context::Context,
     failures::Failures,
     process::{Finished, Process, Verdict, panic_text},
+    trace::{Run, RunSpan},
 };
 use crate::{
     DeadReason, Effects,
@@ -82,6 +83,8 @@ impl<P: Projection> Process for ProjectionProcess<P> {
     }
 
     async fn run(self: Arc<Self>, context: Arc<Context>, batch: Vec<Delivery>) -> Vec<Finished> {
+        let tracer = context.tracer.as_deref();
+        let span = tracer.and_then(|tracer| tracer.begin(&Run::batch(context.stream.key(), &batch)));
         let started = Instant::now();
         let mut finished = Vec::with_capacity(batch.len());
         let mut commit = CommitBatch::new();
@@ -89,14 +92,14 @@ impl<P: Projection> Process for ProjectionProcess<P> {
         for delivery in batch {
             match self.include(&mut commit, &delivery) {
                 Ok(rejection) => included.push((delivery, rejection)),
-                Err(verdict) => finished.push(Finished { delivery, verdict }),
+                Err(verdict) => finished.push(Finished::new(delivery, verdict)),
             }
         }
         match self.commit(&context, &commit).await {
             Settled::Applied { not_pending, rejected } => {
                 let verdicts = included.into_iter().enumerate().map(|(at, (delivery, rejection))| {
                     let verdict = verdict(rejection, not_pending.contains(&at), rejected.contains(&at));
-                    Finished { delivery, verdict }
+                    Finished::new(delivery, verdict)
                 });
                 finished.extend(verdicts);
             }
@@ -105,7 +108,20 @@ impl<P: Projection> Process for ProjectionProcess<P> {
             }
         }
         self.metrics.handler_seconds.observe(started.elapsed().as_secs_f64());
+        if let Some(span) = span {
+            follow(&span, &mut finished, context.settings.max_deliveries);
+        }
         finished
+    }
+}
+
+/// Tells who follows the batch what has become of it, and of what is still to be settled.
+fn follow(span: &Arc<dyn RunSpan>, finished: &mut [Finished], max_deliveries: u64) {
+    span.ended(&mut finished.iter().map(|finished| finished.told(max_deliveries)));
+    for Finished { verdict, span: follows, .. } in finished {
+        if !matches!(verdict, Verdict::Committed | Verdict::NotPending) {
+            *follows = Some(Arc::clone(span));
+        }
     }
 }
 
@@ -197,7 +213,7 @@ impl<P: Projection> ProjectionProcess<P> {
         for (delivery, _) in batch {
             if alone {
                 let verdict = Verdict::Dead { reason: DeadReason::Poison, message: message.clone() };
-                finished.push(Finished { delivery, verdict });
+                finished.push(Finished::new(delivery, verdict));
                 continue;
             }
             let mut commit = CommitBatch::new();
@@ -210,7 +226,7 @@ impl<P: Projection> ProjectionProcess<P> {
                     Settled::Overflow(message) => Verdict::Dead { reason: DeadReason::Poison, message },
                 },
             };
-            finished.push(Finished { delivery, verdict });
+            finished.push(Finished::new(delivery, verdict));
         }
     }
 }

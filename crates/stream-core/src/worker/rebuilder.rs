@@ -309,7 +309,7 @@ impl<P: Projection> Rebuilder<P> {
 
     fn report(&mut self, id: StreamId, reason: &str) {
         if let Some(suppressed) = self.rejected_log.admit(Instant::now()) {
-            tracing::warn!(group = %self.group, %id, reason, suppressed, "an entry is left out of the rebuild");
+            tracing::warn!(group = %self.group, entry = %id, reason, suppressed, "an entry is left out of the rebuild");
         }
     }
 

@@ -21,6 +21,8 @@ pub enum RecentOutcome {
     Acked,
     /// It failed and waits for its next attempt.
     Retried,
+    /// It waits for a better time; this delivery does not count.
+    Postponed,
     /// It failed for good and goes to the dead letters.
     DeadLettered,
     /// It was not this consumer's any more.
@@ -57,6 +59,7 @@ impl Recent {
             Verdict::NotPending => (RecentOutcome::OwnershipLost, None),
             Verdict::Retry { reason, .. } if is_last_attempt => (RecentOutcome::DeadLettered, Some(reason)),
             Verdict::Retry { reason, .. } => (RecentOutcome::Retried, Some(reason)),
+            Verdict::Postpone { reason, .. } => (RecentOutcome::Postponed, Some(reason)),
             Verdict::Dead { message, .. } => (RecentOutcome::DeadLettered, Some(message)),
         };
         let reason = reason.map(|reason| reason.chars().take(REASON_CHARS_MAX).collect());

@@ -11,6 +11,7 @@ use super::{
     process::{Finished, Process, Verdict},
     recent::RECENT_MAX,
     settler::{ack_until_answered, bury_until_answered},
+    trace::{RunSpan, SettleOutcome, SettleSpan, Settlement},
 };
 use crate::{DeadReason, SettledDead, StreamId};
 
@@ -23,21 +24,27 @@ impl<P: Process> Engine<P> {
         let mut committed = Vec::new();
         let max_deliveries = self.context.settings.max_deliveries;
         // Of a large batch only the last are remembered.
-        for Finished { delivery, verdict } in finished.iter().rev().take(RECENT_MAX).rev() {
+        for Finished { delivery, verdict, .. } in finished.iter().rev().take(RECENT_MAX).rev() {
             self.levers.recent.ended(delivery, verdict, delivery.deliveries >= max_deliveries);
         }
-        for Finished { delivery, verdict } in finished {
+        for Finished { delivery, verdict, span } in finished {
             self.queue.finished(&delivery);
             self.end_turn(delivery.row);
             match verdict {
-                Verdict::Ack => self.to_ack.push(delivery.row),
+                Verdict::Ack => {
+                    self.ack_spans.extend(span.map(|span| span.settling(&delivery, Settlement::Ack)));
+                    self.to_ack.push(delivery.row);
+                }
                 Verdict::Committed => committed.push(delivery.row),
                 Verdict::NotPending => self.forget(delivery.row, DeliveryOutcome::OwnershipLost),
                 Verdict::Retry { reason, .. } if delivery.deliveries >= max_deliveries => {
-                    self.bury(delivery, DeadReason::MaxDeliveries, reason);
+                    self.bury(delivery, DeadReason::MaxDeliveries, reason, span.as_deref());
                 }
                 Verdict::Retry { reason, after } => self.park(&delivery, &reason, after),
-                Verdict::Dead { reason, message } => self.bury(delivery, reason, message),
+                Verdict::Postpone { reason, after } => self.postpone(&delivery, &reason, after),
+                Verdict::Dead { reason, message } => {
+                    self.bury(delivery, reason, message, span.as_deref());
+                }
             }
         }
         if !committed.is_empty() {
@@ -45,27 +52,38 @@ impl<P: Process> Engine<P> {
         }
     }
 
-    fn bury(&mut self, delivery: Delivery, reason: DeadReason, message: String) {
+    fn bury(&mut self, delivery: Delivery, reason: DeadReason, message: String, span: Option<&dyn RunSpan>) {
         // The dead letter itself tells of each.
         let what = ("dead letter", reason.label());
         if let Some(suppressed) = self.context.health.may_repeat(what, 1, Instant::now()) {
             tracing::error!(
-                group = %self.context.group, id = %delivery.id, attempt = delivery.deliveries,
-                reason = reason.label(), error = message, suppressed, "dead letter"
+                group = %self.context.group, consumer = %self.context.consumer, entry = %delivery.id,
+                attempt = delivery.deliveries, reason = reason.label(), error = message, suppressed, "dead letter"
             );
         }
+        let span = span.map(|span| span.settling(&delivery, Settlement::DeadLetter(reason)));
         let context = Arc::clone(&self.context);
         self.background.spawn(async move {
             let outcome = bury_until_answered(&context, &delivery, reason, &message).await;
-            Background::Buried { id: delivery.row, outcome }
+            Background::Buried { id: delivery.row, span, outcome }
         });
     }
 
-    pub(super) fn on_buried(&mut self, id: StreamId, outcome: SettledDead) {
-        let outcome = match outcome {
-            SettledDead::Moved => DeliveryOutcome::DeadLettered,
-            SettledDead::NotPending | SettledDead::NotOwner => DeliveryOutcome::OwnershipLost,
+    pub(super) fn on_buried(
+        &mut self,
+        id: StreamId,
+        span: Option<Box<dyn SettleSpan>>,
+        outcome: SettledDead,
+    ) {
+        let (outcome, told) = match outcome {
+            SettledDead::Moved => (DeliveryOutcome::DeadLettered, SettleOutcome::DeadLettered),
+            SettledDead::NotPending | SettledDead::NotOwner => {
+                (DeliveryOutcome::OwnershipLost, SettleOutcome::OwnershipLost)
+            }
         };
+        if let Some(span) = span {
+            span.settled(told);
+        }
         self.forget(id, outcome);
     }
 
@@ -76,10 +94,11 @@ impl<P: Process> Engine<P> {
         }
         self.ack_running = true;
         let ids = std::mem::take(&mut self.to_ack);
+        let spans = std::mem::take(&mut self.ack_spans);
         let context = Arc::clone(&self.context);
         self.background.spawn(async move {
             let acked = ack_until_answered(&context, &ids).await;
-            Background::Acked { ids, acked }
+            Background::Acked { ids, spans, acked }
         });
     }
 
@@ -123,5 +142,17 @@ impl<P: Process> Engine<P> {
     /// Whether an ack or a dead letter is still to be written.
     pub(super) fn is_settling(&self) -> bool {
         !self.background.is_empty() || !self.to_ack.is_empty()
+    }
+}
+
+/// Tells who follows some of the entries of an XACK what it came to: `acked` of `handed_in` were pending, which is not known.
+pub(super) fn tell_acked(spans: Vec<Box<dyn SettleSpan>>, acked: usize, handed_in: usize) {
+    let outcome = match acked {
+        0 => SettleOutcome::OwnershipLost,
+        acked if acked >= handed_in => SettleOutcome::Acked,
+        _ => SettleOutcome::Unclear,
+    };
+    for span in spans {
+        span.settled(outcome);
     }
 }

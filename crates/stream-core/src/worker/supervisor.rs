@@ -14,6 +14,7 @@ use super::{
     process::{HandlerProcess, Process},
     projection::{ProjectionProcess, SharedGenerations},
     rebuilder::Rebuilder,
+    trace::Tracer,
 };
 use crate::{Connector, Error, EventStream, Holder, NameError};
 
@@ -50,6 +51,7 @@ pub struct Worker {
     ready: watch::Sender<ConsumersReady>,
     control: WorkerControl,
     commands: mpsc::Receiver<Command>,
+    tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// How many consumers hold their names, and how many there are to be.
@@ -85,7 +87,15 @@ impl Worker {
         let ready = watch::Sender::new(ConsumersReady { ready: 0, wanted: settings.consumers.len() });
         let (control, commands) = WorkerControl::new();
         let (group, settings, health) = (group.into(), Arc::new(settings), WorkerHealth::default());
-        Ok(Self { connector, stream, group, settings, metrics, health, ready, control, commands })
+        let tracer = None;
+        Ok(Self { connector, stream, group, settings, metrics, health, ready, control, commands, tracer })
+    }
+
+    /// Lets `tracer` follow the deliveries.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Arc<dyn Tracer>) -> Self {
+        self.tracer = Some(tracer);
+        self
     }
 
     /// How many of the consumers hold their names: the worker is ready when all do.
@@ -163,9 +173,10 @@ impl Worker {
         process: P,
         shutdown: CancellationToken,
     ) -> Result<DrainReport, WorkerError> {
-        let Self { connector, stream, group, settings, metrics, health, ready, control: _, commands } = self;
+        let Self { connector, stream, group, settings, metrics, health, ready, control: _, commands, tracer } =
+            self;
         let process = Arc::new(process);
-        let plan = Plan { connector, stream, group, settings, metrics, health, ready, process };
+        let plan = Plan { connector, stream, group, settings, metrics, health, ready, process, tracer };
         // On the heap: callers hold it in futures of their own.
         Box::pin(Crew::new(plan, &shutdown).run(commands)).await
     }

@@ -226,8 +226,10 @@ impl<P: Process> Engine<P> {
                 .map(|(id, _)| *id)
                 .filter(|id| !still.contains(id) && Some(*id) != entry);
             self.lose_parked(lost);
-            for suspect in left.into_iter().rev() {
-                self.suspects.own.push_front(suspect);
+            for (id, deliveries) in left.into_iter().rev() {
+                // The count that was asked for: one that was postponed is counted at the server already.
+                let asked = wanted.entries.iter().find(|(known, _)| *known == id);
+                self.suspects.own.push_front((id, asked.map_or(deliveries, |(_, asked)| *asked)));
             }
         } else {
             self.suspects.idle.extend(left);

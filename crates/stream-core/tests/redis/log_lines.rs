@@ -79,7 +79,7 @@ async fn a_burst_of_poison_writes_a_line_a_second_and_tells_how_much_there_was()
     worker.drain().await;
     let (told, most) = (lines.with("dead letter"), began.elapsed().as_secs() as usize + 2);
     assert!((1..=most).contains(&told.len()), "{} lines, at most {most}: {:?}", told.len(), told.first());
-    let all = told.iter().filter(|line| line.contains(" id=")).count() as u64 + sum(&told, "suppressed");
+    let all = told.iter().filter(|line| line.contains(" entry=")).count() as u64 + sum(&told, "suppressed");
     assert_eq!(all, 2_000, "{told:?}");
     assert!(told[0].contains("not an order"), "{}", told[0]);
     assert_eq!(bench.dead_letters().await.len(), 2_000);

@@ -5,10 +5,15 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context as _, bail};
 use reqwest::Url;
 use serde_json::Value;
-use service_kit::{config::ConfigArgs, ops::dialable};
+use service_kit::{
+    config::{ConfigArgs, Secret, Tls},
+    http::dialable,
+    http_client,
+};
 
 use crate::{
     address::is_loopback,
+    api_key::{self, ApiKeyArgs},
     configuration::Configuration,
     output::{printable, result},
     table::{Column, render},
@@ -36,6 +41,9 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    #[command(flatten)]
+    api_key: ApiKeyArgs,
+
     #[command(flatten, next_help_heading = "Settings")]
     config: ConfigArgs,
 }
@@ -45,19 +53,23 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = Configuration::load_for_tool(&args.config)?.settings;
     let base = match args.url {
         Some(url) => url,
-        None => Url::parse(&format!("http://{}", dialable(settings.analytics.listen)))
-            .context("analytics.listen")?,
+        None => {
+            Url::parse(&format!("{}://{}", settings.tls.public_scheme(), dialable(settings.analytics.listen)))
+                .context("analytics.listen")?
+        }
     };
     anyhow::ensure!(
-        base.scheme() == "http" && base.has_host(),
-        "--url {base} cannot be used; allowed: http://host[:port] (TLS is not supported)"
+        ["http", "https"].contains(&base.scheme()) && base.has_host(),
+        "--url {base} cannot be used; allowed: http://host[:port] or https://host[:port]"
     );
     let mut url = Url::parse(&format!("{}/v1/analytics/summary", base.as_str().trim_end_matches('/')))
         .context("--url")?;
     if let Some(window) = &args.window {
         url.query_pairs_mut().append_pair("window", window);
     }
-    let summary = get(url, settings.analytics.query_deadline + DEADLINE_MARGIN).await?;
+    let key = args.api_key.of(&settings);
+    let timeout = settings.analytics.query_deadline + DEADLINE_MARGIN;
+    let summary = get(url, &key, &settings.tls, timeout).await?;
     if args.json {
         result(summary)?;
     } else {
@@ -66,13 +78,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn get(url: Url, timeout: Duration) -> anyhow::Result<Value> {
-    let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(timeout);
+async fn get(url: Url, key: &Secret, tls: &Tls, timeout: Duration) -> anyhow::Result<Value> {
+    // A key goes where it was meant to, and nowhere else.
+    let never = reqwest::redirect::Policy::none();
+    let mut http =
+        http_client::builder(tls)?.connect_timeout(CONNECT_TIMEOUT).timeout(timeout).redirect(never);
     if url.host_str().is_some_and(is_loopback) {
         // http_proxy in the environment is seldom meant for this machine.
         http = http.no_proxy();
     }
-    let answer = http.build().context("cannot set up HTTP")?.get(url.clone()).send().await;
+    let mut request = http.build().context("cannot set up HTTP")?.get(url.clone());
+    if !key.is_empty() {
+        request = request.bearer_auth(key.expose());
+    }
+    let answer = request.send().await;
     let unreachable =
         || format!("analytics-worker cannot be asked at {url}; start it, or say where it is with --url");
     let answer = answer.map_err(reqwest::Error::without_url).with_context(unreachable)?;
@@ -80,7 +99,10 @@ async fn get(url: Url, timeout: Duration) -> anyhow::Result<Value> {
     let body: Value = answer.json().await.unwrap_or(Value::Null);
     if !status.is_success() {
         let detail = body["errors"][0]["message"].as_str().or(body["detail"].as_str());
-        bail!("analytics-worker answered {status}: {}", printable(detail.unwrap_or("no reason given")));
+        bail!(
+            "analytics-worker answered {status}: {}",
+            printable(detail.unwrap_or("no reason given")) + api_key::hint(status)
+        );
     }
     anyhow::ensure!(body.is_object(), "{url} does not answer like analytics-worker");
     Ok(body)

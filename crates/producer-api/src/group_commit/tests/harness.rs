@@ -83,6 +83,17 @@ impl Harness {
         self.queue.submit(events.collect(), bytes, far())
     }
 
+    /// The same for those who wait for room.
+    pub(super) fn submit_by(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Ticket, Failure>> + use<> {
+        let new = NewEvent { event: event(format!("{name}-0")), key: None };
+        let queue = Arc::clone(&self.queue);
+        async move { queue.submit_by(vec![new], 100, deadline).await }
+    }
+
     /// The next pipeline.
     pub(super) async fn call(&mut self) -> Call {
         timeout(HANG, self.calls.recv()).await.expect("no pipeline was written").expect("writers that run")

@@ -43,7 +43,7 @@ fn unknown_keys_are_refused_in_every_layer() {
         lines,
         [
             "redis.uri (ORDERFLOW__REDIS__URI): unknown key; did you mean ORDERFLOW__REDIS__URL?",
-            "key (--set key): unknown key; did you mean stream.key?",
+            "key (--set key): unknown key",
             "notifications.templates (--set notifications.templates): is a table, not a value",
             "redis (--set redis): is a table, not a value",
             "retention.polcy (--set retention.polcy): unknown key; did you mean retention.policy?",
@@ -79,6 +79,10 @@ fn values_out_of_range_are_refused() {
         "producer.batch_max",
         "producer.pipelines_in_flight",
         "producer.durability_replicas",
+        "producer.tail_subscribers_max",
+        "producer.tail_buffer",
+        "producer.tail_buffer_bytes",
+        "producer.ndjson_requests_max",
         "worker.read_count",
         "worker.max_in_flight",
         "worker.concurrency",
@@ -113,11 +117,16 @@ fn values_out_of_range_are_refused() {
     assert_refused("retention.policy=none", "allowed: guarded, age or maxlen");
     assert_refused("console.subscribers_max=10001", "is 10001; allowed: at most 10000");
     assert_refused("console.request_deadline=0s", "is too short; allowed: more than zero");
-    assert_refused(
-        "console.producer_url=https://host/",
-        "allowed: http://host[:port] (TLS is not supported)",
-    );
-    assert_refused("console.analytics_url=host:8081", "allowed: http://host[:port] (TLS is not supported)");
+    assert_refused("console.producer_url=ftp://host/", "allowed: http://host[:port] or https://host[:port]");
+    assert_refused("console.analytics_url=host:8081", "allowed: http://host[:port] or https://host[:port]");
+    assert_refused("http.max_connections=0", "is 0; allowed: from 1 to 100000");
+    assert_refused("http.max_uri_bytes=65001", "is 65001; allowed: from 128 to 65000");
+    assert_refused("http.max_header_bytes=1023", "is 1023; allowed: from 1024 to 1048576");
+    assert_refused("http.http2_max_streams=0", "is 0; allowed: from 1 to 10000");
+    for time in ["header_timeout", "idle_timeout", "body_timeout", "write_timeout"] {
+        assert_refused(&format!("http.{time}=9ms"), "9ms is too short; allowed: at least 10ms");
+    }
+    assert_refused("tls.reload_interval=999ms", "999ms is too short; allowed: at least 1s");
     assert_refused("console.seed_consumers=worker-a", "holds \"worker-a\"; allowed: group/consumer");
     assert_refused("console.allowed_hosts=a,a", "holds \"a\" twice");
     assert_refused("console.allowed_hosts=a:8788", "without scheme and port");
@@ -146,6 +155,44 @@ fn values_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn half_of_tls_is_refused() {
+    for (given, missing) in [
+        ("tls.cert", "tls.key"),
+        ("tls.key", "tls.cert"),
+        ("tls.client_cert", "tls.client_key"),
+        ("tls.client_key", "tls.client_cert"),
+        ("redis.tls_key", "redis.tls_cert"),
+    ] {
+        assert_refused(
+            &format!("{given}=x.pem"),
+            &format!("{missing} (default): is empty, and {given} is set"),
+        );
+    }
+    assert_refused("tls.client_ca=x.pem", "is set without tls.cert; allowed: with tls.cert and tls.key");
+    assert_refused("tls.ops=true", "is set without tls.cert");
+    let whole = ["tls.cert=a", "tls.key=b", "tls.ops=true", "tls.client_ca=c", "tls.ca=d"];
+    assert!(load(&args(&whole), &[]).is_ok());
+}
+
+#[test]
+fn what_does_not_go_with_the_redis_url_is_refused() {
+    assert_refused(
+        "redis.tls_ca=ca.pem",
+        "redis.url (redis://) does not ask for TLS; allowed: with a URL of scheme rediss",
+    );
+    assert_refused("redis.url=rediss://host/#insecure", "a certificate is always verified");
+    for (beside, url) in [("password=p", "redis://:q@host/"), ("username=u", "redis://v@host/")] {
+        let lines = refused(&args(&[&format!("redis.{beside}"), &format!("redis.url={url}")]), &[]);
+        assert!(
+            lines[0].contains("is set, and redis.url holds one as well; allowed: one of the two"),
+            "{lines:?}"
+        );
+    }
+    let all = ["redis.url=rediss://host/", "redis.tls_ca=a", "redis.tls_cert=b", "redis.tls_key=c"];
+    assert!(load(&args(&all), &[]).is_ok());
+}
+
+#[test]
 fn a_value_that_could_not_be_read_is_not_compared() {
     let lines = refused(&args(&["shutdown.grace=soon", "worker.drain_timeout=1h"]), &[]);
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -166,5 +213,48 @@ fn messages_never_hold_the_password() {
     for url in ["redis://:s3cret@host:port/", "http://:s3cret@host/", "s3cret"] {
         let lines = refused(&args(&[&format!("redis.url={url}")]), &[]);
         assert!(!lines.concat().contains("s3cret"), "{lines:?}");
+    }
+}
+
+#[test]
+fn keys_are_checked_entry_by_entry_and_never_shown() {
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let keys = format!(
+        "auth.keys=[{{id=\"a\",sha256=\"{sha256}\",scopes=[\"read\"],rate=1}}, {{id=\"a\",sha256=\"s3cret\",scopes=[]}}, \
+         {{id=\"b c\",scopes=\"read\",burst=5}}, \
+         {{id=\"d\",sha256=\"{sha256}\",scopes=[\"admin\"],rate_per_second=0,expires=\"tomorrow\"}}]"
+    );
+    let lines = refused(&args(&[&keys]), &[]);
+    let told: Vec<_> = lines.iter().map(|line| line.split(';').next().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "auth.keys[0].rate (--set auth.keys): unknown key",
+            "auth.keys[1].sha256 (--set auth.keys): the value is not allowed",
+            "auth.keys[1].scopes (--set auth.keys): the value is not allowed",
+            "auth.keys[2].id (--set auth.keys): the value is not allowed",
+            "auth.keys[2].sha256 (--set auth.keys): is missing",
+            "auth.keys[2].scopes (--set auth.keys): the value is not allowed",
+            "auth.keys[2].burst (--set auth.keys): is there without rate_per_second",
+            "auth.keys[3].rate_per_second (--set auth.keys): the value is not allowed",
+            "auth.keys[3].expires (--set auth.keys): the value is not allowed",
+            "auth.keys (--set auth.keys): \"a\" and \"d\" have the same sha256",
+        ]
+    );
+    assert!(!lines.concat().contains("s3cret"));
+
+    let lines = refused(&args(&["auth.keys=ofk_a_s3cret"]), &[]);
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("orderflow key new") && !lines[0].contains("s3cret"), "{lines:?}");
+}
+
+#[test]
+fn a_rate_for_everybody_is_none_or_a_real_one() {
+    for rate in ["0", "0.001", "1000000"] {
+        load(&args(&[&format!("auth.anonymous_rate_per_second={rate}")]), &[]).unwrap();
+    }
+    for rate in ["-1", "0.0001", "1000001"] {
+        let lines = refused(&args(&[&format!("auth.anonymous_rate_per_second={rate}")]), &[]);
+        assert!(lines[0].starts_with("auth.anonymous_rate_per_second "), "{lines:?}");
     }
 }

@@ -72,3 +72,18 @@ fn credentials_are_told_by_their_name() {
     }
     assert!(!print::is_secret("worker.block"));
 }
+
+#[test]
+fn keys_are_shown_by_the_beginning_of_their_hash() {
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let keys = format!(
+        "[{{id=\"shop\",sha256=\"{sha256}\",scopes=[\"read\",\"produce\"],rate_per_second=5,burst=9}}]"
+    );
+    let toml = printed(&["console.api_key=0123456789abcdef"], &[("ORDERFLOW__AUTH__KEYS", &keys)]);
+    let line = "keys = [{ id = \"shop\", sha256 = \"ba7816bf…\", scopes = [\"produce\", \"read\"], rate_per_second = 5.0, \
+                burst = 9 }] # ORDERFLOW__AUTH__KEYS";
+    assert!(toml.lines().any(|printed| printed == line), "{toml}");
+    assert!(toml.contains("api_key = \"***\" # --set console.api_key"), "{toml}");
+    assert!(!toml.contains("0123456789abcdef") && !toml.contains(&sha256[..16]), "{toml}");
+    assert!(printed(&[], &[]).contains("keys = [] # default"));
+}
