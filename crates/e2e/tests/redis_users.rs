@@ -12,9 +12,12 @@ const USERS: [&str; 6] =
     ["producer-api", "notifications-worker", "analytics-worker", "reaper", "console", "operator"];
 
 /// What a service asks for and is not given, and does without: reading the configuration would show passwords, and
-/// newer servers are asked what they can do on keys that are thrown away.
+/// newer servers are asked what they can do on keys that are thrown away (UNLINK).
 fn is_done_without(command: &str) -> bool {
-    command.starts_with("config|") || command.starts_with("client|") || NEWER.contains(&command)
+    command.starts_with("config|")
+        || command.starts_with("client|")
+        || command == "unlink"
+        || NEWER.contains(&command)
 }
 
 const NEWER: [&str; 4] = ["xackdel", "xdelex", "xnack", "waitaof"];
