@@ -170,20 +170,7 @@ impl Metrics {
             ),
             &["cap"],
         )?;
-        let forgotten = IntCounterVec::new(
-            Opts::new(
-                "producer_dedup_forgotten_total",
-                "Keys forgotten within their window because more came than are remembered, by where the key comes from",
-            ),
-            &["key"],
-        )?;
-        let confirmations = IntCounterVec::new(
-            Opts::new(
-                "producer_durability_total",
-                "Pipelines that were to be on replicas or on disk, by what was asked and what became of it",
-            ),
-            &["durability", "outcome"],
-        )?;
+        let (forgotten, confirmations) = (forgotten()?, confirmations()?);
         let tail_subscribers = IntGauge::new(
             "producer_tail_subscribers",
             "Connections that listen to the live tail, GET /v1/events/tail",
@@ -319,6 +306,26 @@ impl Metrics {
             counter.inc();
         }
     }
+}
+
+fn forgotten() -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(
+        Opts::new(
+            "producer_dedup_forgotten_total",
+            "Keys forgotten within their window because more came than are remembered, by where the key comes from",
+        ),
+        &["key"],
+    )
+}
+
+fn confirmations() -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(
+        Opts::new(
+            "producer_durability_total",
+            "Pipelines that were to be on replicas or on disk, by what was asked and what became of it",
+        ),
+        &["durability", "outcome"],
+    )
 }
 
 /// 0.25 ms to about 8 s.

@@ -74,19 +74,19 @@ impl Sink for DurableSink {
         };
         match appender.append_batch(entries(events, &self.memories), wait).await {
             Ok(DurableBatch { batch, confirmed }) => {
-                let mut appended = Appended::of(events, batch);
-                if appended.outcomes.iter().any(Result::is_ok) {
+                let mut written = Appended::of(events, batch);
+                if written.outcomes.iter().any(Result::is_ok) {
                     let confirmation =
                         if confirmed { Confirmation::Confirmed } else { Confirmation::NotConfirmed };
                     self.confirmation(confirmation);
                 }
                 if !confirmed {
-                    for outcome in &mut appended.outcomes {
-                        *outcome = outcome.and_then(|written| Err(Failure::not_confirmed(written)));
+                    for outcome in &mut written.outcomes {
+                        *outcome = outcome.and_then(|stored| Err(Failure::not_confirmed(stored)));
                     }
-                    appended.error.get_or_insert_with(|| format!("not confirmed within {wait:?}"));
+                    written.error.get_or_insert_with(|| format!("not confirmed within {wait:?}"));
                 }
-                appended
+                written
             }
             Err(error) => {
                 let cause = match &error {

@@ -26,13 +26,10 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
 }
 
 fn parse(text: &str) -> Option<String> {
-    let (key, rest) = match quoted(text) {
-        Some(parsed) => parsed,
-        None => {
-            let end = text.find(|c| !is_bare(c)).unwrap_or(text.len());
-            (text[..end].to_owned(), &text[end..])
-        }
-    };
+    let (key, rest) = quoted(text).unwrap_or_else(|| {
+        let end = text.find(|c| !is_bare(c)).unwrap_or(text.len());
+        (text[..end].to_owned(), &text[end..])
+    });
     let has_only_parameters = rest.is_empty() || rest.starts_with(';');
     let is_key = (1..=MAX_TEXT_CHARS).contains(&key.len()) && !key.trim().is_empty();
     (has_only_parameters && is_key).then_some(key)

@@ -15,7 +15,7 @@ const FSYNC: (&str, &str) = ("prefer", "durability=fsync");
 const SHORT: (&str, &str) = ("producer.durability_timeout", "1s");
 
 fn applied(answer: &Answer) -> Option<&str> {
-    answer.headers.get("preference-applied").map(|value| value.to_str().unwrap())
+    answer.headers.get("preference-applied").map(|value| value.to_str().expect("text"))
 }
 
 #[tokio::test]
@@ -124,6 +124,7 @@ async fn it_holds_for_every_line() {
     assert_eq!(api.stored().await.len(), 6);
 }
 
+#[expect(clippy::print_stderr, reason = "who runs the tests is told what was not tried")]
 async fn newer(appendonly: &str, fsync: &str) -> Option<Api> {
     let Some(program) = RedisOptions::newer_program() else {
         eprintln!("SKIPPED: no redis-server-8 in PATH and no REDIS_SERVER_8_BIN");

@@ -23,7 +23,7 @@ async fn append(appender: &mut DurableAppender, wait: Duration) -> Result<Durabl
 }
 
 async fn length(bench: &Bench) -> usize {
-    bench.stream.range(RangeQuery::default(), 100).await.unwrap().entries.len()
+    bench.stream.range(RangeQuery::default(), 100).await.expect("a page").entries.len()
 }
 
 fn cannot(result: Result<DurableBatch, DurableError>) -> CannotConfirm {
@@ -122,6 +122,7 @@ async fn a_connection_that_breaks_while_waiting_confirms_nothing() {
 }
 
 /// A server that knows WAITAOF, with these arguments.
+#[expect(clippy::print_stderr, reason = "who runs the tests is told what was not tried")]
 async fn newer(args: &[(&str, &str)]) -> Option<Bench> {
     let Some(program) = RedisOptions::newer_program() else {
         eprintln!("SKIPPED: no redis-server-8 in PATH and no REDIS_SERVER_8_BIN");

@@ -40,14 +40,14 @@ async fn send(stream: &EventStream, memory: &DedupMemory, keys: &[u64]) -> Vec<R
 
 async fn one(bench: &Bench, memory: &DedupMemory, key: u64, body: u8) -> Appended {
     let batch = bench.stream.append_batch_counted([entry(memory, key, body)]).await;
-    batch.results.into_iter().next().unwrap().unwrap()
+    batch.results.into_iter().next().expect("a result").expect("an answer")
 }
 
 /// What the entries say, in stream order.
 async fn stored(bench: &Bench) -> Vec<u64> {
-    let page = bench.stream.range(RangeQuery::default(), 100_000).await.unwrap();
+    let page = bench.stream.range(RangeQuery::default(), 100_000).await.expect("a page");
     let number = |fields: &stream_core::Fields| {
-        std::str::from_utf8(fields.get("n").unwrap()).unwrap().parse().unwrap()
+        std::str::from_utf8(fields.get("n").expect("n")).expect("text").parse().expect("a number")
     };
     page.entries.iter().map(|entry| number(&entry.fields)).collect()
 }
