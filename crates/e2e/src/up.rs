@@ -36,6 +36,8 @@ pub struct Up {
 impl Up {
     /// Starts it with these arguments and waits until it has announced itself.
     pub async fn start(arguments: &[&str]) -> Self {
+        // `orderflow up` starts the Redis of these tests, not testkit.
+        testkit::install_tls_provider();
         let directory = TempDir::with_prefix("orderflow-up-").expect("a temporary directory can be made");
         let listens = [
             "PRODUCER__LISTEN",

@@ -141,7 +141,7 @@ fn no_flood(log: &str) {
             *lines.entry((second, text("message"))).or_default() += 1;
         }
     }
-    assert!(lines.values().all(|count| *count <= 2), "{lines:#?}");
+    assert!(lines.values().all(|count| *count <= 2), "{lines:#?} in:\n{log}");
 }
 
 #[tokio::test]

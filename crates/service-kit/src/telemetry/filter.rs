@@ -138,7 +138,8 @@ fn read(filter: &str) -> Result<EnvFilter, FilterError> {
             return no(format!("{directive:?} is neither a level nor target=level"));
         }
     }
-    EnvFilter::try_new(filter).or_else(|error| no(error.to_string()))
+    let directives: Vec<_> = filter.split(',').map(str::trim).collect();
+    EnvFilter::try_new(directives.join(",")).or_else(|error| no(error.to_string()))
 }
 
 #[cfg(test)]
