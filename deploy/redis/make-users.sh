@@ -1,28 +1,41 @@
 #!/bin/sh
 # Makes an ACL file for Redis (`aclfile`) and a password for each of its users:
 #
-#   deploy/redis/make-users.sh [--stream KEY] DIR
+#   deploy/redis/make-users.sh [--stream KEY] [--waitaof] DIR
 #
 # DIR/users.acl holds the SHA-256 of each password alone, DIR/<user>.password the password, for
 # `redis.password__FILE` of the service (ORDERFLOW__REDIS__PASSWORD__FILE) beside `redis.username`. Passwords that are
 # there are kept, so that running it again after a change of the rules changes no password: to rotate one, remove its
 # file, run this, and tell the server: ACL LOAD. The services read their file again when they are refused.
 #
+# With --waitaof, for Redis 7.2 and newer, producer-api may wait for the disk (`Prefer: durability=fsync`). Redis 7.0 does
+# not know the command, and refuses a file that names it.
+#
 # The user `default` is off: whoever presents no name gets nothing. DIR/admin.password is the one of `admin`, who may
 # do everything and is for people.
 set -eu
 
 usage() {
-  echo "usage: $0 [--stream KEY] DIR" >&2
+  echo "usage: $0 [--stream KEY] [--waitaof] DIR" >&2
   exit 64
 }
 
 stream=events:orders
-if [ "${1:-}" = --stream ]; then
-  [ $# -ge 2 ] || usage
-  stream=$2
-  shift 2
-fi
+waitaof=
+while :; do
+  case ${1:-} in
+  --stream)
+    [ $# -ge 2 ] || usage
+    stream=$2
+    shift 2
+    ;;
+  --waitaof)
+    waitaof=' +waitaof'
+    shift
+    ;;
+  *) break ;;
+  esac
+done
 [ $# -eq 1 ] || usage
 dir=$1
 rules=$(dirname "$0")/users.acl.in
@@ -68,10 +81,11 @@ password_of admin
     while IFS= read -r line; do
       user=$(printf '%s\n' "$line" | cut -d ' ' -f 2)
       password_of "$user"
-      printf '%s\n' "$line" | awk -v stream="$stream" -v keys="$keys" -v hash="$(hash_of "$user")" '
+      printf '%s\n' "$line" | awk -v stream="$stream" -v keys="$keys" -v waitaof="$waitaof" -v hash="$(hash_of "$user")" '
         {
           gsub(/%STREAM%/, stream)
           gsub(/%KEYS%/, keys)
+          sub(/ %WAITAOF%/, waitaof)
           sub(/ on /, " on #" hash " resetchannels ")
           print
         }'

@@ -27,6 +27,14 @@ async fn each_service_works_with_its_own_user_and_is_refused_nothing() {
         .await;
     let (status, answer) = pipeline.post(order("o-1")).await;
     assert_eq!(status, 201, "{answer}");
+    for again in [false, true] {
+        let keyed = pipeline.post_with(&[("idempotency-key", "k-1")], order("o-2")).await;
+        let replayed = keyed.headers().contains_key("idempotency-replayed");
+        assert_eq!((keyed.status().as_u16(), replayed), (201, again));
+    }
+    // As nobody replicates here, it is asked whether it can be waited for, and no more.
+    let durable = pipeline.post_with(&[("prefer", "durability=replica")], order("o-3")).await;
+    assert_eq!(durable.status().as_u16(), 422);
     pipeline.settled().await;
     pipeline.let_die("notifications", answer["id"].as_str().unwrap()).await;
     let page = reqwest::get(pipeline.url(Role::Console, "/api/state")).await.unwrap();
@@ -94,7 +102,7 @@ const OF_ALL: &[&str] = &[
     "time",
 ];
 const OF_TRANSACTIONS: &[&str] = &["discard", "unwatch"];
-const OF_DURABILITY: &[&str] = &[];
+const OF_DURABILITY: &[&str] = &["wait"];
 const OF_PEOPLE: &[&str] = &["discard", "scan", "unwatch"];
 
 #[tokio::test]
@@ -140,6 +148,14 @@ async fn what_would_hurt_is_refused() {
         refuses(&mut connection, user, &format!("XGROUP DESTROY {stream} notifications")).await;
         refuses(&mut connection, user, &format!("SET {keys}lease:reaper me")).await;
     }
+    for command in ["HSET", "RENAME", "PEXPIRE", "PEXPIREAT"] {
+        let key = format!("{keys}idem:header:0");
+        let more = if command == "RENAME" { format!("{key}:old") } else { "1".to_owned() };
+        let more = if command == "HSET" { "a b".to_owned() } else { more };
+        let on = |key: &str| format!("{command} {key} {more}");
+        refuses(&mut connection, "producer-api", &on(stream)).await;
+        assert_eq!(dry_run(&mut connection, "producer-api", &on(&key)).await, "OK", "{command}");
+    }
     for (user, other) in [("notifications-worker", "analytics"), ("analytics-worker", "notifications")] {
         refuses(&mut connection, user, &format!("XADD {keys}dlq:{other} * a b")).await;
         refuses(
@@ -160,6 +176,12 @@ async fn what_would_hurt_is_refused() {
     // The refusals are the rules' and not the command's: the owners may.
     for (user, command) in [
         ("producer-api", format!("XADD {stream} * type order.paid")),
+        ("producer-api", format!("HGET {keys}idem:event:1 field")),
+        ("producer-api", format!("HLEN {keys}idem:event:1")),
+        ("producer-api", format!("HVALS {keys}idem:event:1:old")),
+        ("producer-api", format!("PTTL {keys}idem:event:1")),
+        ("producer-api", format!("PEXPIRETIME {keys}idem:event:1")),
+        ("producer-api", "WAIT 1 100".to_owned()),
         ("reaper", format!("XTRIM {stream} MAXLEN 0")),
         ("notifications-worker", format!("XADD {keys}dlq:notifications * a b")),
         ("analytics-worker", format!("HSET {keys}analytics:totals revenue 1")),

@@ -17,6 +17,9 @@ pub struct OrderEvent {
     pub amount: Amount,
     /// When it happened, in Unix milliseconds.
     pub ts_ms: u64,
+    /// Whether the producer did not say when, so that `ts_ms` is the time of receipt: another one whenever the event
+    /// is sent again.
+    pub ts_ms_is_receipt: bool,
     /// Further fields, in the order the producer sent them. No name starts with `_`.
     pub extra: Vec<(String, String)>,
     /// The pipeline's own fields, whose names start with `_` (`_id`, `_source`, `_traceparent`). Producers
@@ -60,6 +63,7 @@ impl OrderEvent {
             customer: view.customer.to_owned(),
             amount: view.amount,
             ts_ms: view.ts_ms,
+            ts_ms_is_receipt: false,
             extra,
             metadata,
         })

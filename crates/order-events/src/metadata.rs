@@ -2,14 +2,17 @@
 
 use crate::event::OrderEvent;
 
-/// The producer's own ID of the event.
+/// The producer's own ID of the event: what it sent as `id`.
 pub const ID: &str = "_id";
 
-/// Where the producer says that the event comes from: a URI reference.
+/// Where the producer says that the event comes from, within which its ID is unique: a URI reference.
 pub const SOURCE: &str = "_source";
 
 /// The W3C trace context that the event was sent in.
 pub const TRACEPARENT: &str = "_traceparent";
+
+/// What vendors have to say about it.
+pub const TRACESTATE: &str = "_tracestate";
 
 /// What the names of fields begin with that hold a CloudEvents attribute which has no field of its own.
 pub const ATTRIBUTE_PREFIX: &str = "_ce_";

@@ -38,7 +38,16 @@ impl<R: FnMut() -> u64> SampleEvents<R> {
         let customer = CUSTOMERS[self.below(CUSTOMERS.len() as u64) as usize].to_owned();
         let cents = 500 + self.below(49_500) as i64;
         let amount = Amount::from_cents(cents).unwrap_or(Amount::MAX);
-        OrderEvent { event_type, order_id, customer, amount, ts_ms, extra: Vec::new(), metadata: Vec::new() }
+        OrderEvent {
+            event_type,
+            order_id,
+            customer,
+            amount,
+            ts_ms,
+            ts_ms_is_receipt: false,
+            extra: Vec::new(),
+            metadata: Vec::new(),
+        }
     }
 
     /// A number from 0 to `bound - 1`. The upper bits decide: with many generators they are the better ones.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use order_events::EventTypes;
+use service_kit::config::Durability;
 use stream_core::EventStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,16 @@ pub(crate) struct Limits {
     pub(crate) ndjson: NdjsonLimits,
 }
 
+/// Where events wait to be written together: with those that wait for the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Queues {
+    /// What a request waits for that does not say.
+    pub(crate) default: Durability,
+    pub(crate) plain: Arc<Queue>,
+    pub(crate) replica: Arc<Queue>,
+    pub(crate) fsync: Arc<Queue>,
+}
+
 /// The state of the router. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct App(Arc<Parts>);
@@ -28,7 +39,7 @@ pub(crate) struct App(Arc<Parts>);
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) stream: EventStream,
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) queues: Queues,
     pub(crate) admission: Admission,
     pub(crate) tails: Tails,
     pub(crate) types: EventTypes,
@@ -42,14 +53,24 @@ impl App {
         Self(Arc::new(parts))
     }
 
-    /// The stream, for reading; everything written goes through the [queue](Self::queue).
+    /// The stream, for reading; everything written goes through a [queue](Self::queue).
     pub(crate) fn stream(&self) -> &EventStream {
         &self.0.stream
     }
 
     /// Where events wait to be written together.
-    pub(crate) fn queue(&self) -> &Queue {
-        &self.0.queue
+    pub(crate) fn queue(&self, durability: Durability) -> &Queue {
+        let queues = &self.0.queues;
+        match durability {
+            Durability::None => &queues.plain,
+            Durability::Replica => &queues.replica,
+            Durability::Fsync => &queues.fsync,
+        }
+    }
+
+    /// What a request waits for that does not say.
+    pub(crate) fn durability(&self) -> Durability {
+        self.0.queues.default
     }
 
     /// Whether events are taken.

@@ -3,6 +3,7 @@
 mod admission;
 mod app;
 mod clock;
+mod dedup;
 mod filter;
 mod group_commit;
 mod http;

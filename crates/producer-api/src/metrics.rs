@@ -1,15 +1,22 @@
 //! What the service counts. Every series exists at 0 from the start; labels come from closed sets.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use order_events::{EventType, EventTypes, OrderEvent};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, core::Collector, exponential_buckets,
 };
+use service_kit::config::Durability;
 use stream_core::ErrorKind;
 
-use crate::admission::Cap;
+use crate::{admission::Cap, dedup::KeyKind};
 
 /// The label of a type that is not configured.
 const OTHER_TYPE: &str = "other";
@@ -27,10 +34,15 @@ pub(crate) enum EventOutcome {
     Unknown,
     /// The stream is at a hard cap of retention: it was not written.
     Throttled,
+    /// It was in the stream already, under the same key: it was not written again.
+    Replayed,
+    /// Another event is in the stream under its key: it was not written.
+    Conflict,
 }
 
 impl EventOutcome {
-    const LABELS: [&'static str; 5] = ["stored", "rejected", "failed", "unknown", "throttled"];
+    const LABELS: [&'static str; 7] =
+        ["stored", "rejected", "failed", "unknown", "throttled", "replayed", "conflict"];
 }
 
 /// Why a subscriber of the tail was dropped.
@@ -71,6 +83,24 @@ impl Route {
         ["POST /v1/events", "GET /v1/events", "GET /v1/events/{id}", "GET /v1/events/tail", OTHER_TYPE];
 }
 
+/// What became of a pipeline that was to be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Confirmation {
+    /// The replicas or the disk have it.
+    Confirmed,
+    /// Not in time; it is stored all the same.
+    NotConfirmed,
+    /// The server cannot confirm: nothing was written.
+    Impossible,
+}
+
+impl Confirmation {
+    const LABELS: [&'static str; 3] = ["confirmed", "not_confirmed", "impossible"];
+}
+
+/// What can be waited for.
+const DURABILITIES: [Durability; 2] = [Durability::Replica, Durability::Fsync];
+
 const STATUS_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 
 /// The metrics of the service. Clones count together.
@@ -81,12 +111,18 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     types: EventTypes,
     /// By type in the configured order, `other` last; then by [`EventOutcome`].
-    events: Vec<[IntCounter; 5]>,
+    events: Vec<[IntCounter; EventOutcome::LABELS.len()]>,
     /// By [`Route`], then by status class.
     requests: [[Histogram; 3]; Route::LABELS.len()],
     append_seconds: Histogram,
     append_batch_size: Histogram,
     queue_events: IntGauge,
+    /// What waits in each queue, by [`Durability`].
+    queued: [AtomicI64; 3],
+    /// By [`KeyKind`].
+    forgotten: [IntCounter; KeyKind::ALL.len()],
+    /// By [`DURABILITIES`], then by [`Confirmation`].
+    confirmations: [[IntCounter; 3]; DURABILITIES.len()],
     admission_closed: [IntGauge; Cap::ALL.len()],
     cap_used: [Gauge; Cap::ALL.len()],
     tail_subscribers: IntGauge,
@@ -134,6 +170,7 @@ impl Metrics {
             ),
             &["cap"],
         )?;
+        let (forgotten, confirmations) = (forgotten()?, confirmations()?);
         let tail_subscribers = IntGauge::new(
             "producer_tail_subscribers",
             "Connections that listen to the live tail, GET /v1/events/tail",
@@ -161,13 +198,21 @@ impl Metrics {
             append_seconds: append_seconds.clone(),
             append_batch_size: append_batch_size.clone(),
             queue_events: queue_events.clone(),
+            queued: Default::default(),
+            forgotten: KeyKind::ALL.map(|kind| forgotten.with_label_values(&[kind.label()])),
+            confirmations: DURABILITIES.map(|durability| {
+                Confirmation::LABELS
+                    .map(|outcome| confirmations.with_label_values(&[durability.as_str(), outcome]))
+            }),
             admission_closed: Cap::ALL.map(|cap| admission_closed.with_label_values(&[cap.label()])),
             cap_used: Cap::ALL.map(|cap| cap_used.with_label_values(&[cap.label()])),
             tail_subscribers: tail_subscribers.clone(),
             tail_dropped: TailDrop::LABELS.map(|reason| tail_dropped.with_label_values(&[reason])),
             redis_errors: ErrorKind::ALL.map(|kind| redis_errors.with_label_values(&[kind.label()])),
         };
-        let collectors: [Box<dyn Collector>; 10] = [
+        let collectors: [Box<dyn Collector>; 12] = [
+            Box::new(forgotten),
+            Box::new(confirmations),
             Box::new(events),
             Box::new(requests),
             Box::new(append_seconds),
@@ -212,9 +257,27 @@ impl Metrics {
         self.0.append_seconds.observe(took.as_secs_f64());
     }
 
-    /// Shows how many events wait.
-    pub(crate) fn queued(&self, events: usize) {
-        self.0.queue_events.set(events as i64);
+    /// Shows how many events wait, in this queue and in the others.
+    pub(crate) fn queued(&self, durability: Durability, events: usize) {
+        let queued = &self.0.queued;
+        queued[durability as usize].store(events as i64, Ordering::Relaxed);
+        self.0.queue_events.set(queued.iter().map(|events| events.load(Ordering::Relaxed)).sum());
+    }
+
+    /// Counts keys that were forgotten before their time, by [`KeyKind`].
+    pub(crate) fn forgotten(&self, keys: [u64; KeyKind::ALL.len()]) {
+        for (counter, keys) in self.0.forgotten.iter().zip(keys) {
+            if keys > 0 {
+                counter.inc_by(keys);
+            }
+        }
+    }
+
+    /// Counts a pipeline that was to be confirmed.
+    pub(crate) fn confirmation(&self, durability: Durability, confirmation: Confirmation) {
+        if let Some(at) = DURABILITIES.iter().position(|known| *known == durability) {
+            self.0.confirmations[at][confirmation as usize].inc();
+        }
     }
 
     /// Shows how much of a hard cap is used, and whether it refuses events.
@@ -243,6 +306,26 @@ impl Metrics {
             counter.inc();
         }
     }
+}
+
+fn forgotten() -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(
+        Opts::new(
+            "producer_dedup_forgotten_total",
+            "Keys forgotten within their window because more came than are remembered, by where the key comes from",
+        ),
+        &["key"],
+    )
+}
+
+fn confirmations() -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(
+        Opts::new(
+            "producer_durability_total",
+            "Pipelines that were to be on replicas or on disk, by what was asked and what became of it",
+        ),
+        &["durability", "outcome"],
+    )
 }
 
 /// 0.25 ms to about 8 s.
@@ -285,6 +368,13 @@ mod tests {
         for cap in Cap::ALL.map(Cap::label) {
             assert!(text.contains(&format!("producer_admission_closed{{cap=\"{cap}\"}} 0")), "{text}");
             assert!(text.contains(&format!("producer_cap_used_ratio{{cap=\"{cap}\"}} 0")), "{text}");
+        }
+        for key in KeyKind::ALL.map(KeyKind::label) {
+            assert!(text.contains(&format!("producer_dedup_forgotten_total{{key=\"{key}\"}} 0")), "{text}");
+        }
+        for outcome in Confirmation::LABELS {
+            let line = format!("producer_durability_total{{durability=\"fsync\",outcome=\"{outcome}\"}} 0");
+            assert!(text.contains(&line), "{line} not in {text}");
         }
         assert!(text.contains("producer_append_batch_size_count 0"));
         assert!(text.contains("producer_tail_subscribers 0"));

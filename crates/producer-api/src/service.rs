@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use order_events::{EventTypes, MAX_ENTRY_BYTES};
+use order_events::{EventTypes, MAX_BATCH_EVENTS, MAX_ENTRY_BYTES};
 use service_kit::{
     Context, Redis,
-    config::Retention,
+    config::{Durability, Producer, Retention},
     http::{Listener, Port},
 };
 use stream_core::EventStream;
@@ -14,8 +14,9 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admission::{Admission, watch},
-    app::{App, Limits, Parts},
-    group_commit::{self, Writers},
+    app::{App, Limits, Parts, Queues},
+    dedup::Memories,
+    group_commit::{self, DurableSink, StreamSink, Writers},
     http::{self, NdjsonLimits},
     metrics::Metrics,
     tail::Tails,
@@ -44,14 +45,9 @@ impl ProducerApi {
         let addr = listener.local_addr().context("the public port has no address")?;
         tracing::info!(%addr, stream = %redis.stream.key(), "listening");
 
-        let limits = group_commit::Limits {
-            queue_capacity: settings.producer.queue_capacity,
-            pipeline_events: settings.producer.batch_max,
-            pipelines_in_flight: settings.producer.pipelines_in_flight,
-        };
         let retention = settings.retention.clone();
         let admission = Admission::new(&retention, metrics.clone());
-        let (queue, writers) = group_commit::start(&redis.stream, &limits, &admission, &metrics);
+        let (queues, writers) = start_writers(redis, &settings.producer, &admission, &metrics);
         let limits = Limits {
             body_bytes: settings.producer.body_limit_bytes,
             request_deadline: settings.producer.request_deadline,
@@ -67,7 +63,7 @@ impl ProducerApi {
         let shutdown = context.shutdown.clone();
         let app = App::new(Parts {
             stream: stream.clone(),
-            queue,
+            queues,
             admission: admission.clone(),
             tails,
             types,
@@ -97,4 +93,31 @@ impl ProducerApi {
         };
         writers.finish(stopped_at + drain_timeout).await
     }
+}
+
+/// The queues, and the writers that empty them.
+fn start_writers(
+    redis: &Redis,
+    settings: &Producer,
+    admission: &Admission,
+    metrics: &Metrics,
+) -> (Queues, Writers) {
+    let memories = Memories::new(redis.stream.key(), settings);
+    let pipelines = settings.pipelines_in_flight;
+    let (stream, queue_capacity) = (&redis.stream, settings.queue_capacity);
+    let mut writers = Writers::default();
+    let limits = group_commit::Limits { queue_capacity, pipeline_events: settings.batch_max };
+    let sink = StreamSink { stream: stream.clone(), memories: memories.clone() };
+    let sinks = std::iter::repeat_n(sink, pipelines);
+    let plain = group_commit::start(&mut writers, Durability::None, sinks, &limits, admission, metrics);
+    // The wait costs more than the writing, so that a batch goes out whole, and waits once.
+    let pipeline_events = settings.batch_max.max(MAX_BATCH_EVENTS);
+    let limits = group_commit::Limits { queue_capacity, pipeline_events };
+    let mut durable = |durability| {
+        let sink = || DurableSink::new(durability, stream, &redis.connector, &memories, settings, metrics);
+        let sinks = std::iter::repeat_with(sink).take(pipelines).flatten();
+        group_commit::start(&mut writers, durability, sinks, &limits, admission, metrics)
+    };
+    let (replica, fsync) = (durable(Durability::Replica), durable(Durability::Fsync));
+    (Queues { default: settings.durability, plain, replica, fsync }, writers)
 }

@@ -171,6 +171,11 @@ impl Error {
         self.code() == Some("BUSYGROUP") || self.cause.to_string().contains("no such key")
     }
 
+    /// Whether the server does not know a script (`NOSCRIPT`), which whoever ran it loads and runs again.
+    pub(crate) fn is_unknown_script(&self) -> bool {
+        self.code() == Some("NOSCRIPT")
+    }
+
     /// The server's error code, such as `BUSYGROUP`.
     pub fn code(&self) -> Option<&str> {
         self.cause.code()

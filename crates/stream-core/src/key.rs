@@ -168,6 +168,12 @@ impl StreamKey {
         suffix == "workers" || RESERVED.iter().any(|reserved| suffix.starts_with(reserved))
     }
 
+    /// What the keys of appends are remembered under that may be repeated: hashes with a TTL, `<prefix><shard>` and
+    /// `<prefix><shard>:old`.
+    pub(crate) fn idempotency(&self, memory: &str) -> String {
+        self.with_suffix(&format!("idem:{memory}:"))
+    }
+
     /// The lease that reserves a consumer's name: a string with a TTL.
     pub fn consumer_lease(&self, group: &str, consumer: &str) -> String {
         self.with_suffix(&format!("lease:consumer:{group}:{consumer}"))

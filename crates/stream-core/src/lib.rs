@@ -37,13 +37,14 @@ pub use projected::Projected;
 pub use rebuild::{RebuildPhase, RebuildRequest, RebuildStatus};
 pub use server::{Persistence, ServerInfo, ServerVersion};
 pub use stream::{
-    AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, ClaimRequest, Claimed,
-    ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter, DeadLetterPage,
-    DeadLetterQuery, DeadLetters, DeadReason, DeletedDead, Direction, EventStream, GroupInfo, GroupOverview,
-    GroupRetention, Handover, HandoverError, HandoverRequest, Lag, MaxLen, Overview, OverviewBounds, Page,
-    PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery, RedriveOutcome, RegisteredConsumer,
-    Renewed, Retained, RetentionRule, Retired, SentMarks, SettledDead, Standing, StartAt, StreamInfo,
-    SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
+    Appended, AppendedBatch, AutoClaimed, BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, CannotConfirm,
+    ClaimRequest, Claimed, ClaimedEntry, ConsumerInfo, DeadLetter, DeadLetterBounds, DeadLetterFilter,
+    DeadLetterPage, DeadLetterQuery, DeadLetters, DeadReason, Dedup, DedupMark, DedupMemory, DeletedDead,
+    Direction, Durability, DurableAppender, DurableBatch, DurableError, EventStream, GroupInfo,
+    GroupOverview, GroupRetention, Handover, HandoverError, HandoverRequest, Lag, MaxLen, NewEntry, Novelty,
+    Overview, OverviewBounds, Page, PendingFilter, PendingRow, PendingSummary, Precision, RangeQuery,
+    RedriveOutcome, RegisteredConsumer, Renewed, Retained, RetentionRule, Retired, SentMarks, SettledDead,
+    Standing, StartAt, StreamInfo, SweepPage, Tail, UnreadableDeadLetter, Whereabouts,
 };
 pub use tls_fault::TlsFault;
 pub use worker::{

@@ -12,6 +12,7 @@ macro_rules! script {
 }
 
 pub(crate) static ACK_REDRIVEN: LazyLock<Script> = script!("ack_redriven.lua");
+pub(crate) static APPEND_ONCE: LazyLock<Script> = LazyLock::new(|| Script::new(APPEND_ONCE_TEXT));
 pub(crate) static BOUND_DEAD_LETTERS: LazyLock<Script> = script!("bound_dead_letters.lua");
 // Retention makes room, so a full server must not refuse it: the flag comes first in the script.
 pub(crate) static CAP: LazyLock<Script> = script!("allow_oom.lua", "ids.lua", "groups.lua", "cap.lua");
@@ -40,6 +41,9 @@ pub(crate) static REBUILD_LETTERS: LazyLock<Script> =
 pub(crate) static REBUILD_REPLAY: LazyLock<Script> = script!("ids.lua", "effects.lua", "rebuild_replay.lua");
 pub(crate) static REBUILD_REQUEST: LazyLock<Script> = script!("rebuild_request.lua");
 pub(crate) static RELEASE: LazyLock<Script> = script!("lib.lua", "release.lua");
+
+// Loaded by the pipelines that run it.
+pub(crate) const APPEND_ONCE_TEXT: &str = include_str!("scripts/append_once.lua");
 
 // Sent as they are (EVAL): part of a transaction, where a script that the server does not know could not be loaded.
 pub(crate) const WIDE_BURIED: &str = include_str!("scripts/wide_buried.lua");

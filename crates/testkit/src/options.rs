@@ -1,6 +1,6 @@
 //! How a test's Redis server is configured.
 
-use std::{fs, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
 
@@ -36,6 +36,18 @@ impl RedisOptions {
     pub fn program(mut self, path: impl Into<String>) -> Self {
         self.program = Some(path.into());
         self
+    }
+
+    /// The program of a Redis server that has more than our floor of 7.0: what `REDIS_SERVER_8_BIN` names, or
+    /// `redis-server-8` in PATH. `None` where there is none: a test that needs one says so, and is skipped.
+    pub fn newer_program() -> Option<String> {
+        const NAME: &str = "redis-server-8";
+        if let Ok(program) = env::var("REDIS_SERVER_8_BIN") {
+            return Some(program);
+        }
+        let path = env::var_os("PATH")?;
+        let found = env::split_paths(&path).map(|dir| dir.join(NAME)).find(|program| program.is_file())?;
+        found.into_os_string().into_string().ok()
     }
 
     /// Whether writes survive [`RedisServer::kill`]: an append-only file, synced before each reply

@@ -15,7 +15,7 @@ use crate::{options::RedisOptions, server::USERS_FILE};
 
 /// How long a server may take until it answers. It takes some 30 ms; a busy machine is far slower, above all with a long
 /// append-only file to load.
-const START_DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How often the server is asked whether it is there.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

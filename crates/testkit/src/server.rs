@@ -6,13 +6,18 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tempfile::TempDir;
 
 use crate::{
+    eventually,
     options::RedisOptions,
     ports::{free_port, random},
-    process::{RedisProcess, StartError},
+    process::{RedisProcess, START_DEADLINE, StartError},
 };
 
 /// How often another port is tried when somebody took the one that was free.
@@ -78,6 +83,33 @@ impl RedisServer {
         }
     }
 
+    /// Starts a replica of this server, in memory only, and waits until it has caught up.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, or does not catch up within the time that a server may take to start.
+    pub async fn start_replica(&self) -> Self {
+        let mut master = self.connection().await;
+        let mut at_once = redis::cmd("CONFIG");
+        // Without this the master waits for further replicas to synchronize with.
+        at_once.arg("SET").arg("repl-diskless-sync-delay").arg(0);
+        let () = at_once.query_async(&mut master).await.expect("the delay can be set");
+        let mut options = Self::builder().arg("--replicaof", ["127.0.0.1".to_owned(), self.port.to_string()]);
+        if let Some(program) = self.options.configured_program() {
+            options = options.program(program);
+        }
+        let replica = options.start().await;
+        eventually(START_DEADLINE, "the replica has caught up", async || {
+            let mut info = redis::cmd("INFO");
+            let info: String =
+                info.arg("replication").query_async(&mut master).await.map_err(|e| e.to_string())?;
+            let ours = format!("port={},state=online", replica.port);
+            if info.contains(&ours) { Ok(()) } else { Err(info) }
+        })
+        .await;
+        replica
+    }
+
     /// `redis://127.0.0.1:<port>`, or `rediss://…` with TLS; the same after a restart.
     pub fn url(&self) -> String {
         self.options.url(self.port)
@@ -106,6 +138,29 @@ impl RedisServer {
     /// already.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Stops the server in its tracks (SIGSTOP) until [`RedisServer::resume`]: its sockets stay open, nothing answers.
+    ///
+    /// # Panics
+    ///
+    /// While the server is killed.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a paused server go on.
+    ///
+    /// # Panics
+    ///
+    /// While the server is killed.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().try_into().expect("a process ID"));
+        kill(pid, signal).expect("the process is there");
     }
 
     /// Starts the server again on the same port with the same directory, killing it first if it runs, and waits

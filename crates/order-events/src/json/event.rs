@@ -12,7 +12,7 @@ use crate::{
     event::OrderEvent,
     event_type::EventType,
     limits::{MAX_ENTRY_BYTES, MAX_FIELDS},
-    metadata::ATTRIBUTE_PREFIX,
+    metadata::{ATTRIBUTE_PREFIX, ID},
     problem::EventProblem,
     text::{check_text, shorten},
     timestamp::{check_not_ahead, parse_ts_ms},
@@ -73,6 +73,7 @@ struct Draft<'a> {
     customer: Option<String>,
     amount: Option<Amount>,
     ts_ms: Option<u64>,
+    id: Option<String>,
     extra: Vec<(String, String)>,
     metadata: Vec<(String, String)>,
     problems: Vec<EventProblem>,
@@ -140,6 +141,8 @@ impl<'a> Draft<'a> {
             "order_id" => identifier(value).map(|it| self.order_id = Some(it)),
             "customer" => identifier(value).map(|it| self.customer = Some(it)),
             "amount" => amount(&value).map(|it| self.amount = Some(it)),
+            // Beside an envelope, which has an ID of its own, it is a field like any other.
+            "id" if self.path.is_empty() => identifier(value).map(|it| self.id = Some(it)),
             "ts_ms" => ts_ms(&value, context).map(|it| self.ts_ms = Some(it)),
             _ if name.starts_with('_') => {
                 Err("is reserved: names that start with `_` belong to the pipeline".to_owned())
@@ -180,8 +183,18 @@ impl<'a> Draft<'a> {
         };
         let ts_ms = self.ts_ms.unwrap_or(context.now_ms);
         let extra = std::mem::take(&mut self.extra);
-        let metadata = std::mem::take(&mut self.metadata);
-        let event = OrderEvent { event_type, order_id, customer, amount, ts_ms, extra, metadata };
+        let mut metadata = std::mem::take(&mut self.metadata);
+        metadata.extend(self.id.take().map(|id| (ID.to_owned(), id)));
+        let event = OrderEvent {
+            event_type,
+            order_id,
+            customer,
+            amount,
+            ts_ms,
+            ts_ms_is_receipt: self.ts_ms.is_none(),
+            extra,
+            metadata,
+        };
         let bytes = event.encoded_len();
         if bytes > MAX_ENTRY_BYTES {
             self.problem(

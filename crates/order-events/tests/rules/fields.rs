@@ -1,6 +1,8 @@
 //! The rules for each field of a producer's event.
 
-use order_events::{BodyError, EventProblem, EventType, EventTypes, OrderEvent, ParseContext, parse_event};
+use order_events::{
+    BodyError, EventProblem, EventType, EventTypes, OrderEvent, ParseContext, metadata, parse_event,
+};
 
 const NOW_MS: u64 = 1_716_998_413_541;
 const REQUIRED: [(&str, &str); 4] =
@@ -113,7 +115,9 @@ fn amounts_are_exact_strings_or_numbers() {
 
 #[test]
 fn event_times_are_optional_and_at_most_a_day_ahead() {
-    assert_eq!(parse(&required()).unwrap().ts_ms, NOW_MS);
+    let undated = parse(&required()).unwrap();
+    assert_eq!((undated.ts_ms, undated.ts_ms_is_receipt), (NOW_MS, true));
+    assert!(!with("ts_ms", &NOW_MS.to_string()).unwrap().ts_ms_is_receipt);
     let limit = NOW_MS + 86_400_000;
     for (json, ts_ms) in [("0", 0), ("\"0\"", 0), ("1716998413000", 1_716_998_413_000)] {
         assert_eq!(with("ts_ms", json).unwrap().ts_ms, ts_ms);
@@ -208,4 +212,15 @@ fn long_values_and_names_are_shortened() {
     }
     let problems = with(&long, "null").unwrap_err();
     assert_eq!(problems[0].field, format!("{}…", "x".repeat(40)));
+}
+
+#[test]
+fn an_id_is_the_producers_and_becomes_metadata() {
+    let event = with("id", r#""e-1""#).unwrap();
+    assert_eq!((event.metadata(metadata::ID), event.extra.len()), (Some("e-1"), 0));
+    assert_eq!(event.to_fields().last().unwrap(), ("_id", "e-1".into()));
+    assert_eq!(parse(&required()).unwrap().metadata(metadata::ID), None);
+    assert!(message("id", r#""""#).starts_with("is empty"));
+    assert!(message("id", &format!("{:?}", "x".repeat(129))).starts_with("has 129 characters"));
+    assert_eq!(message("id", "7"), "is a number; allowed: a string");
 }

@@ -41,7 +41,9 @@ prop_compose! {
         event_type in event_type(), order_id in identifier(), customer in identifier(), amount in amount(),
         ts_ms in 0..=NOW_MS, extra in further("x"), metadata in further("_"),
     ) -> OrderEvent {
-        OrderEvent { event_type, order_id, customer, amount, ts_ms, extra, metadata }
+        OrderEvent {
+            event_type, order_id, customer, amount, ts_ms, ts_ms_is_receipt: false, extra, metadata,
+        }
     }
 }
 

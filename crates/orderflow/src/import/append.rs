@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 use service_kit::config::{Retention, RetentionPolicy};
-use stream_core::{Error, Fields, MemoryUse, StreamId};
+use stream_core::{Error, Fields, MemoryUse, NewEntry, StreamId};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -180,8 +180,9 @@ impl<'a> Importer<'a> {
     }
 
     async fn append(&mut self, entries: &[(u64, Fields)]) -> Result<(), Stopped> {
-        let appended =
-            self.access.stream.append_batch_counted(entries.iter().map(|(_, fields)| fields.iter())).await;
+        // They are appended as new events however often they are imported.
+        let new = entries.iter().map(|(_, fields)| NewEntry { fields: fields.iter(), dedup: None });
+        let appended = self.access.stream.append_batch_counted(new).await;
         if let (Some(cap), Some(length)) = (&mut self.cap, appended.length)
             && length >= cap.entries
         {
@@ -192,10 +193,10 @@ impl<'a> Importer<'a> {
         let mut next_line = None;
         for ((line, _), outcome) in entries.iter().zip(appended.results) {
             match outcome {
-                Ok(id) => {
+                Ok(entry) => {
                     self.tally.appended += 1;
-                    self.tally.first_id.get_or_insert(id);
-                    self.tally.last_id = Some(id);
+                    self.tally.first_id.get_or_insert(entry.id);
+                    self.tally.last_id = Some(entry.id);
                     if first_error.is_some() {
                         self.tally.appended_out_of_order.push(*line);
                     }

@@ -7,9 +7,14 @@
 //!
 //! - The events of one request go out in order, and each part only after the one before it was stored
 //!   whole. So their IDs are in stream order, and once a part has failed nothing after it is written.
+//! - An event with a key is stored once however often it comes: finding the key, or appending and remembering it, is one
+//!   step at the server (`stream_core::Dedup`), in the same pipeline as everything else.
+//! - Events that must be on replicas or on disk have queues and writers of their own, each writer with its own
+//!   connection: the server holds it up until it has confirmed, and nobody else.
 //! - Taking events and giving them up exclude each other: a request that ends first (deadline, client gone)
 //!   is not written late, and one that is told `stored: no` never is.
 
+mod durable_sink;
 mod failure;
 mod queue;
 mod sink;
@@ -21,8 +26,11 @@ mod writers;
 
 use std::sync::Arc;
 
-pub(crate) use failure::{Cause, Failure, Outcome, Stored};
+pub(crate) use durable_sink::DurableSink;
+pub(crate) use failure::{Cause, Failure, Outcome, Stored, Written};
 pub(crate) use queue::Queue;
+use service_kit::config::Durability;
+pub(crate) use sink::StreamSink;
 pub(crate) use submission::Ticket;
 pub(crate) use writers::Writers;
 
@@ -36,19 +44,21 @@ pub(crate) struct Limits {
     pub(crate) queue_capacity: usize,
     /// Most events of one pipeline.
     pub(crate) pipeline_events: usize,
-    /// Most pipelines at the same time.
-    pub(crate) pipelines_in_flight: usize,
 }
 
-/// Starts the writers, which append to `sink` whatever is submitted to the queue.
-pub(crate) fn start(
-    sink: &impl Sink,
+/// Starts a queue of events that wait for the same `durability`, with a writer for each of `sinks`, which appends to it
+/// whatever is submitted.
+pub(crate) fn start<S: Sink>(
+    writers: &mut Writers,
+    durability: Durability,
+    sinks: impl IntoIterator<Item = S>,
     limits: &Limits,
     admission: &Admission,
     metrics: &Metrics,
-) -> (Arc<Queue>, Writers) {
-    let queue = Queue::new(limits.queue_capacity, limits.pipeline_events, admission.clone(), metrics.clone());
+) -> Arc<Queue> {
+    let (capacity, pipeline_events) = (limits.queue_capacity, limits.pipeline_events);
+    let queue = Queue::new(durability, capacity, pipeline_events, admission.clone(), metrics.clone());
     let queue = Arc::new(queue);
-    let writers = Writers::start(&queue, sink, limits.pipelines_in_flight, admission, metrics);
-    (queue, writers)
+    writers.start(&queue, sinks, admission, metrics);
+    queue
 }

@@ -5,8 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use order_events::OrderEvent;
-use service_kit::trace::Sending;
+use service_kit::{config::Durability, trace::Sending};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::{
     admission::Admission,
+    dedup::NewEvent,
     metrics::{EventOutcome, Metrics},
 };
 
@@ -33,6 +33,7 @@ const PIPELINE_BYTES: usize = 4 * 1024 * 1024;
 /// Submissions in the order they came in.
 #[derive(Debug)]
 pub(crate) struct Queue {
+    durability: Durability,
     capacity: usize,
     pipeline_events: usize,
     admission: Admission,
@@ -63,45 +64,54 @@ enum Found {
 
 /// Events that ask to be queued, each saying which trace it is part of.
 struct Offer {
-    events: Vec<OrderEvent>,
+    events: Vec<NewEvent>,
+    deadline: Instant,
     sending: Sending,
 }
 
 impl Offer {
-    fn begin(mut events: Vec<OrderEvent>) -> Self {
+    fn begin(mut events: Vec<NewEvent>, deadline: Instant) -> Self {
         let sending = Sending::begin(events.len());
-        traced::mark(&mut events, &sending);
-        Self { events, sending }
+        traced::mark(events.iter_mut().map(|new| &mut new.event), &sending);
+        Self { events, deadline, sending }
     }
 }
 
 impl Queue {
     pub(super) fn new(
+        durability: Durability,
         capacity: usize,
         pipeline_events: usize,
         admission: Admission,
         metrics: Metrics,
     ) -> Self {
         let (waiting, changed, left) = Default::default();
-        Self { capacity, pipeline_events, admission, metrics, waiting, changed, left }
+        Self { durability, capacity, pipeline_events, admission, metrics, waiting, changed, left }
     }
 
-    /// Queues the events of one request, all of them or none. `bytes` is the size of its body.
+    /// Queues the events of one request, all of them or none. `bytes` is the size of its body, `deadline` when it
+    /// must have its answer.
     ///
     /// A request that is larger than the whole capacity is taken while nothing else waits: it could never
     /// be sent otherwise.
-    pub(crate) fn submit(&self, events: Vec<OrderEvent>, bytes: usize) -> Result<Ticket, Failure> {
-        self.try_submit(Offer::begin(events), bytes).map_err(|(cause, offer)| self.refuse(&offer, cause))
+    pub(crate) fn submit(
+        &self,
+        events: Vec<NewEvent>,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Ticket, Failure> {
+        let offer = Offer::begin(events, deadline);
+        self.try_submit(offer, bytes).map_err(|(cause, offer)| self.refuse(&offer, cause))
     }
 
     /// The same for those who can wait: a full queue refuses only at `deadline`.
     pub(crate) async fn submit_by(
         &self,
-        events: Vec<OrderEvent>,
+        events: Vec<NewEvent>,
         bytes: usize,
         deadline: Instant,
     ) -> Result<Ticket, Failure> {
-        let mut offer = Offer::begin(events);
+        let mut offer = Offer::begin(events, deadline);
         loop {
             // Made before looking, so that a change in between is not missed.
             let left = self.left.notified();
@@ -134,12 +144,12 @@ impl Queue {
         if let Some(cause) = refused {
             return Err((cause, offer));
         }
-        let Offer { events, sending } = offer;
+        let Offer { events, deadline, sending } = offer;
         waiting.events += events.len();
         waiting.bytes += bytes;
-        let (submission, ticket) = Submission::new(events, bytes, sending);
+        let (submission, ticket) = Submission::new(events, bytes, deadline, sending);
         waiting.submissions.push_back(submission);
-        self.metrics.queued(waiting.events);
+        self.metrics.queued(self.durability, waiting.events);
         drop(waiting);
         self.changed.notify_one();
         Ok(ticket)
@@ -206,7 +216,7 @@ impl Queue {
             }
             parts.push(part);
         }
-        self.metrics.queued(waiting.events);
+        self.metrics.queued(self.durability, waiting.events);
         let more = !waiting.submissions.is_empty();
         let closed = waiting.closed;
         drop(waiting);
@@ -243,13 +253,13 @@ impl Queue {
         let events = submission.untaken();
         waiting.events -= events.len();
         waiting.bytes -= submission.bytes();
-        self.metrics.queued(waiting.events);
+        self.metrics.queued(self.durability, waiting.events);
         self.count(events, outcome);
     }
 
-    fn count(&self, events: &[OrderEvent], outcome: EventOutcome) {
-        for event in events {
-            self.metrics.event(event, outcome);
+    fn count(&self, events: &[NewEvent], outcome: EventOutcome) {
+        for new in events {
+            self.metrics.event(&new.event, outcome);
         }
     }
 

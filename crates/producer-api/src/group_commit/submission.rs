@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use order_events::OrderEvent;
 use service_kit::trace::{Sending, SpanLink};
 use tokio::{
     sync::Notify,
@@ -14,13 +13,16 @@ use tokio::{
 };
 
 use super::{Cause, Failure, Outcome, traced};
+use crate::dedup::NewEvent;
 
 /// The events of one request and what is known of them.
 #[derive(Debug)]
 pub(super) struct Submission {
-    events: Vec<OrderEvent>,
+    events: Vec<NewEvent>,
     /// Size of the body they came in: about what they take in memory.
     bytes: usize,
+    /// When the request must have its answer.
+    deadline: Instant,
     /// The part of the request's trace that sees them to the stream.
     sending: Sending,
     progress: Mutex<Progress>,
@@ -40,11 +42,17 @@ struct Progress {
 }
 
 impl Submission {
-    pub(super) fn new(events: Vec<OrderEvent>, bytes: usize, sending: Sending) -> (Arc<Self>, Ticket) {
+    pub(super) fn new(
+        events: Vec<NewEvent>,
+        bytes: usize,
+        deadline: Instant,
+        sending: Sending,
+    ) -> (Arc<Self>, Ticket) {
         debug_assert!(!events.is_empty(), "nobody would ever settle a submission without events");
         let progress = Progress { outcomes: Vec::with_capacity(events.len()), ..Progress::default() };
         let progress = Mutex::new(progress);
-        let submission = Arc::new(Self { events, bytes, sending, progress, settled: Notify::new() });
+        let submission =
+            Arc::new(Self { events, bytes, deadline, sending, progress, settled: Notify::new() });
         (Arc::clone(&submission), Ticket(submission))
     }
 
@@ -53,7 +61,7 @@ impl Submission {
     }
 
     /// The events that no writer has taken.
-    pub(super) fn untaken(&self) -> &[OrderEvent] {
+    pub(super) fn untaken(&self) -> &[NewEvent] {
         &self.events[self.progress().taken..]
     }
 
@@ -141,11 +149,16 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn events(&self) -> &[OrderEvent] {
+    pub(super) fn events(&self) -> &[NewEvent] {
         match &self.submission {
             Some(submission) => &submission.events[self.range.clone()],
             None => &[],
         }
+    }
+
+    /// When the request must have its answer; `None` once settled.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.submission.as_ref().map(|submission| submission.deadline)
     }
 
     /// What a pipeline that takes this part along is linked to, if the request's trace is recorded.
@@ -165,7 +178,8 @@ impl Part {
     }
 
     /// Gives the events their outcomes, and returns the submission for its next part, if there is one. `Err`
-    /// holds why no further part may be written.
+    /// holds why no further part may be written. That a key belongs to another event is no reason: it says nothing of
+    /// the keys to come.
     pub(super) fn settle(
         mut self,
         outcomes: impl Iterator<Item = Outcome>,
@@ -173,7 +187,9 @@ impl Part {
         let submission = self.submission.take()?;
         let mut stored = Ok(());
         submission.settle(outcomes.inspect(|outcome| {
-            if let Err(failure) = outcome {
+            if let Err(failure) = outcome
+                && failure.cause != Cause::Conflict
+            {
                 stored = stored.and(Err(failure.cause));
             }
         }));

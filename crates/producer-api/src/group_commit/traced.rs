@@ -6,10 +6,10 @@ use service_kit::trace::Sending;
 use super::{Cause, Failure, Outcome, Stored};
 
 /// Lets each event say which trace it is part of, unless it says so already.
-pub(super) fn mark(events: &mut [OrderEvent], sending: &Sending) {
+pub(super) fn mark<'a>(events: impl Iterator<Item = &'a mut OrderEvent>, sending: &Sending) {
     let fields: Vec<_> = sending.fields().collect();
     let Some((first, _)) = fields.first() else { return };
-    for event in events.iter_mut().filter(|event| event.metadata.iter().all(|(name, _)| name != first)) {
+    for event in events.filter(|event| event.metadata(first).is_none()) {
         event.metadata.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     }
 }
@@ -21,11 +21,18 @@ pub(super) fn tell(sending: &Sending, outcomes: &[Outcome]) {
             let unknown = outcomes
                 .iter()
                 .any(|outcome| matches!(outcome, Err(Failure { stored: Stored::Unknown, .. })));
-            let stored = if unknown { Stored::Unknown } else { Stored::No };
+            let confirmed_or_not = outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, Ok(_) | Err(Failure { stored: Stored::Yes, .. })));
+            let stored = match (unknown, confirmed_or_not) {
+                (true, _) => Stored::Unknown,
+                (false, true) => Stored::Yes,
+                (false, false) => Stored::No,
+            };
             sending.failed(label(cause), stored.as_str());
         }
         None => match outcomes {
-            [Ok(id)] => sending.stored(Some(*id)),
+            [Ok(written)] => sending.stored(Some(written.id)),
             _ => sending.stored(None::<&str>),
         },
     }
@@ -40,5 +47,8 @@ pub(super) const fn label(cause: Cause) -> &'static str {
         Cause::QueueFull => "queue_full",
         Cause::ShuttingDown => "shutting_down",
         Cause::WriterLost => "writer_lost",
+        Cause::Conflict => "conflict",
+        Cause::CannotConfirm(_) => "cannot_confirm",
+        Cause::NotConfirmed { .. } => "not_confirmed",
     }
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::anyhow;
-use order_events::OrderEvent;
 use service_kit::trace::Writing;
 use stream_core::ErrorKind;
 use tokio::{
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     admission::{Admission, Cap},
+    dedup::NewEvent,
     metrics::{EventOutcome, Metrics},
 };
 
@@ -44,33 +44,33 @@ impl Logged {
 }
 
 /// The running writers, one for each pipeline that may be in flight.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Writers {
-    queue: Arc<Queue>,
+    queues: Vec<Arc<Queue>>,
     tasks: JoinSet<()>,
+    logged: Arc<Mutex<Logged>>,
 }
 
 impl Writers {
-    pub(super) fn start(
+    /// Starts a writer of the queue for each of the sinks.
+    pub(super) fn start<S: Sink>(
+        &mut self,
         queue: &Arc<Queue>,
-        sink: &impl Sink,
-        count: usize,
+        sinks: impl IntoIterator<Item = S>,
         admission: &Admission,
         metrics: &Metrics,
-    ) -> Self {
-        let logged = Arc::default();
-        let mut tasks = JoinSet::new();
-        for _ in 0..count {
+    ) {
+        for sink in sinks {
             let writer = Writer {
                 queue: Arc::clone(queue),
-                sink: sink.clone(),
+                sink,
                 admission: admission.clone(),
                 metrics: metrics.clone(),
-                logged: Arc::clone(&logged),
+                logged: Arc::clone(&self.logged),
             };
-            tasks.spawn(writer.run());
+            self.tasks.spawn(writer.run());
         }
-        Self { queue: Arc::clone(queue), tasks }
+        self.queues.push(Arc::clone(queue));
     }
 
     /// Returns if a writer ends while the queue is open, which is a fault of this program.
@@ -81,9 +81,9 @@ impl Writers {
         }
     }
 
-    /// Closes the queue and lets the writers finish what waits, until `deadline`.
+    /// Closes the queues and lets the writers finish what waits, until `deadline`.
     pub(crate) async fn finish(mut self, deadline: Instant) -> anyhow::Result<()> {
-        self.queue.close();
+        self.queues.iter().for_each(|queue| queue.close());
         let all = async {
             while let Some(ended) = self.tasks.join_next().await {
                 ended.map_err(lost)?;
@@ -92,7 +92,8 @@ impl Writers {
         };
         let finished = timeout_at(deadline, all).await;
         finished.unwrap_or_else(|_| {
-            tracing::warn!(events = self.queue.len(), "events still waiting at shutdown were not written");
+            let events: usize = self.queues.iter().map(|queue| queue.len()).sum();
+            tracing::warn!(events, "events still waiting at shutdown were not written");
             Ok(())
         })
     }
@@ -124,8 +125,8 @@ impl<S: Sink> Writer<S> {
     /// What had queued when the stream reached a cap is not written.
     fn refuse(&self, parts: &[Part], cap: Cap) -> Vec<Outcome> {
         let cause = Cause::AtCap(cap);
-        let refused = parts.iter().flat_map(Part::events).map(|event| {
-            self.metrics.event(event, cause.event_outcome());
+        let refused = parts.iter().flat_map(Part::events).map(|new| {
+            self.metrics.event(&new.event, cause.event_outcome());
             Err(Failure::not_stored(cause))
         });
         refused.collect()
@@ -133,11 +134,13 @@ impl<S: Sink> Writer<S> {
 
     /// Writes one pipeline; an outcome for each event of each part, in order.
     async fn write(&self, parts: &[Part]) -> Vec<Outcome> {
-        let events: Vec<&OrderEvent> = parts.iter().flat_map(Part::events).collect();
+        let events: Vec<&NewEvent> = parts.iter().flat_map(Part::events).collect();
         let writing = Writing::begin(parts.iter().filter_map(Part::link), events.len());
         let begun = Instant::now();
-        let Appended { mut outcomes, length, error } = self.sink.append(&events).await;
+        let deadline = parts.iter().filter_map(Part::deadline).min().unwrap_or(begun);
+        let Appended { mut outcomes, length, error, forgotten } = self.sink.append(&events, deadline).await;
         self.metrics.append(events.len(), begun.elapsed());
+        self.metrics.forgotten(forgotten);
         if let Some(writing) = writing {
             writing.ended(error.as_deref());
         }
@@ -146,15 +149,13 @@ impl<S: Sink> Writer<S> {
         }
         // Missing outcomes would leave a request waiting until its deadline.
         outcomes.resize(events.len(), Err(Failure::unknown(Cause::Redis(ErrorKind::Reply))));
-        for (event, outcome) in events.iter().zip(&outcomes) {
-            self.metrics.event(
-                event,
-                match outcome {
-                    Ok(_) => EventOutcome::Stored,
-                    Err(Failure { stored: Stored::Unknown, .. }) => EventOutcome::Unknown,
-                    Err(_) => EventOutcome::Failed,
-                },
-            );
+        for (new, outcome) in events.iter().zip(&outcomes) {
+            let counted = match outcome {
+                Ok(written) if written.replayed => EventOutcome::Replayed,
+                Ok(_) => EventOutcome::Stored,
+                Err(failure) => failure.event_outcome(),
+            };
+            self.metrics.event(&new.event, counted);
         }
         self.report(&outcomes, error.as_deref());
         outcomes
@@ -172,7 +173,8 @@ impl<S: Sink> Writer<S> {
 
     /// Counts a pipeline's first failure and logs it, unless the same was logged just now.
     fn report(&self, outcomes: &[Outcome], error: Option<&str>) {
-        let Some(first) = outcomes.iter().find_map(|outcome| outcome.err()) else { return };
+        let ours = |outcome: &Outcome| outcome.err().filter(|failure| !failure.cause.is_the_clients());
+        let Some(first) = outcomes.iter().find_map(ours) else { return };
         if let Cause::Redis(kind) = first.cause {
             self.metrics.redis_error(kind);
         }
@@ -182,14 +184,14 @@ impl<S: Sink> Writer<S> {
         if !due {
             return;
         }
-        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
-        tracing::warn!(
-            error = error.unwrap_or("no answer for some of the events"),
-            stored = first.stored.as_str(),
-            failed,
-            of = outcomes.len(),
-            "events could not be appended"
-        );
+        let failed = outcomes.iter().filter_map(ours).count();
+        let error = error.unwrap_or("no answer for some of the events");
+        if first.stored == Stored::Yes {
+            tracing::warn!(error, events = failed, "events are stored, but not as safely as was asked");
+            return;
+        }
+        let (stored, of) = (first.stored.as_str(), outcomes.len());
+        tracing::warn!(error, stored, failed, of, "events could not be appended");
     }
 }
 

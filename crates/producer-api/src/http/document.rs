@@ -9,7 +9,7 @@ use service_kit::{
     openapi::{Answers, ProblemDetails},
     query::Parameters,
 };
-use stream_core::{ErrorKind, StreamId};
+use stream_core::{CannotConfirm, ErrorKind, StreamId};
 use utoipa::{
     IntoResponses, ToSchema,
     openapi::{Object, ObjectBuilder, OpenApi, Ref, RefOr, Response, Schema, Type},
@@ -18,7 +18,7 @@ use utoipa::{
 use super::{list_events::PageJson, problems, receipt, schemas};
 use crate::{
     admission::{Cap, Holder, Report},
-    group_commit::{Cause, Failure},
+    group_commit::{Cause, Failure, Written},
 };
 
 #[derive(utoipa::OpenApi)]
@@ -36,7 +36,8 @@ use crate::{
         (name = "reading", description = "Reading what was appended"),
     ),
     components(schemas(
-        ProblemDetails, schemas::Event, schemas::EventOrBatch, schemas::EventId, schemas::StoredEvent, PageJson,
+        ProblemDetails, schemas::Event, schemas::EventOrBatch, schemas::EventId, schemas::StoredEvent, schemas::IdempotencyKey,
+        schemas::DurabilityPreference, PageJson,
         receipt::Created<'static>, receipt::Accepted, receipt::Partly, receipt::EventResult, receipt::StoredWord,
     )),
 )]
@@ -98,6 +99,24 @@ impl IntoResponses for PublishAnswers {
                 [("one", one), ("batch", batch)],
             )
             .header(201, "Location", "Where a single event can be read", "/v1/events/1716998413541-0")
+            .header(
+                201,
+                "Idempotency-Replayed",
+                "`true`: every event was there before, nothing was written",
+                "true",
+            )
+            .header(
+                201,
+                "Preference-Applied",
+                "The durability that was asked for and is reached",
+                "durability=replica",
+            )
+            .header(
+                207,
+                "Preference-Applied",
+                "As above, of the events that have no problem",
+                "durability=replica",
+            )
             .json::<receipt::Partly>(
                 207,
                 "Some events of a batch are stored: each with its ID or its problem",
@@ -109,6 +128,7 @@ impl IntoResponses for PublishAnswers {
                 problems::body_timeout(),
                 problems::body_too_large(LIMIT),
                 problems::unsupported_media_type("Content-Type is \"text/plain\"; allowed: application/json"),
+                problems::invalid_header("Prefer", "asks for an unknown durability", "durability=fsync"),
             ])
             .problems(
                 [
@@ -120,6 +140,9 @@ impl IntoResponses for PublishAnswers {
                     Failure::not_stored(Cause::QueueFull),
                     Failure::not_stored(Cause::ShuttingDown),
                     Failure::unknown(Cause::WriterLost),
+                    Failure::conflict(id(0)),
+                    Failure::not_stored(Cause::CannotConfirm(CannotConfirm::NoAppendOnlyFile)),
+                    Failure::not_confirmed(Written { id: id(0), replayed: false }),
                 ]
                 .map(not_stored),
             )
@@ -257,7 +280,7 @@ mod tests {
         let statuses = |path: &str, method: &str| -> Vec<String> {
             document["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
         };
-        let publish = ["201", "207", "400", "408", "413", "415", "422", "429", "503"];
+        let publish = ["201", "207", "400", "408", "409", "413", "415", "422", "429", "503", "504"];
         assert_eq!(statuses("/v1/events", "post"), publish);
         assert_eq!(statuses("/v1/events", "get"), ["200", "400", "503"]);
         assert_eq!(statuses("/v1/events/{id}", "get"), ["200", "400", "404", "503"]);

@@ -136,8 +136,16 @@ pub(super) fn too_many_imports() -> Problem {
         .with("stored", "no")
 }
 
-/// An event, or all events of a batch, could not be stored: 429 at a hard cap, else 503. The events are fine and
-/// can be sent again, whoever has to repair what.
+/// A header field that is not what it may be. Nothing was written.
+pub(super) fn invalid_header(name: &str, problem: &str, allowed: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "/problems/invalid-header", "Invalid header field")
+        .detail(format!("{name} {problem}; allowed: {allowed}"))
+        .with("header", name)
+}
+
+/// An event, or all events of a batch, could not be stored, or not as was asked: 429 at a hard cap, 409 for a key of another
+/// event, 422 and 504 for a durability that there is not or not yet, else 503. But for 409 the events are fine and can be
+/// sent again, whoever has to repair what.
 pub(super) fn not_stored(failure: Failure, admission: &Admission) -> Problem {
     not_stored_at(failure, |cap| admission.report(cap))
 }
@@ -155,8 +163,37 @@ pub(super) fn not_stored_at(failure: Failure, report: impl FnOnce(Cap) -> Report
         Cause::WriterLost => {
             unavailable("/problems/internal-error", "Internal error", SOON, "the writer was lost")
         }
+        Cause::Conflict => conflict(),
+        Cause::CannotConfirm(why) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "/problems/durability-unavailable",
+            "Redis cannot confirm this durability",
+        )
+        .detail(format!("{why}; nothing was written")),
+        Cause::NotConfirmed { .. } => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "/problems/durability-not-confirmed",
+            "Stored, but not confirmed in time",
+        )
+        .detail(
+            "the event is in the stream, but was not seen on the replicas or on the disk in time; sent again with \
+             its key it is not stored twice",
+        ),
     };
-    problem.with("stored", failure.stored.as_str())
+    let problem = problem.with("stored", failure.stored.as_str());
+    match failure.entry {
+        Some(id) => problem.with("id", id.to_string()),
+        None => problem,
+    }
+}
+
+/// The key belongs to another event. The problem's `id` is that one's.
+fn conflict() -> Problem {
+    let title = "The key was used for something else";
+    Problem::new(StatusCode::CONFLICT, "/problems/idempotency-conflict", title).detail(
+        "another body was sent under this Idempotency-Key or event id before; nothing was written for it. Use a \
+         new key for a new event",
+    )
 }
 
 /// The stream is at a hard cap: says which, and who keeps retention from making room.

@@ -2,22 +2,25 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use order_events::{Body, BodyError, EventProblem, ParseContext, cloudevents, parse_body};
-use service_kit::{Problem, auth::Caller};
+use service_kit::{Problem, auth::Caller, config::Durability};
 
 use super::{
     body,
     cloudevents::attributes,
     document::PublishAnswers,
     encoding::{self, Encoding},
+    idempotency_key::idempotency_key,
     media_type::{self, Form},
-    ndjson, problems, receipt,
-    schemas::EventOrBatch,
+    ndjson,
+    prefer::{self, applied},
+    problems, receipt,
+    schemas::{DurabilityPreference, EventOrBatch, IdempotencyKey},
 };
-use crate::{app::App, clock::unix_ms, metrics::Metrics};
+use crate::{app::App, clock::unix_ms, dedup, metrics::Metrics};
 
 /// Append one event, or a batch
 ///
@@ -25,7 +28,8 @@ use crate::{app::App, clock::unix_ms, metrics::Metrics};
 /// means that nothing was, and the answer names every mistake. Then everything is written, and the answer says of each event what
 /// became of it.
 ///
-/// `stored` is `yes`, `no` (safe to send again) or `unknown` (Redis did not answer: sending it again may store it twice).
+/// `stored` is `yes`, `no` (safe to send again) or `unknown` (Redis did not answer: sending it again may store it twice, unless it
+/// has an `Idempotency-Key` or an `id`).
 #[utoipa::path(
     post, path = "/v1/events", operation_id = "publishEvents", tag = "writing", responses(PublishAnswers),
     request_body(content = EventOrBatch, description = "At most `producer.body_limit_bytes`, after inflation if it is compressed (gzip, zstd)", examples(
@@ -35,6 +39,14 @@ use crate::{app::App, clock::unix_ms, metrics::Metrics};
             {"type": "order.paid", "order_id": "o-1002", "customer": "c-8", "amount": "12.00", "gift": true},
         ]))),
     )),
+    params(
+        ("Idempotency-Key" = Option<IdempotencyKey>, Header, description = "Sent again under the same key, an event (or a batch) is stored once within \
+            `producer.idempotency_window`; another body under it is a 409. A quoted string or a bare token of 1 to 128 printable ASCII characters. \
+            In NDJSON, line n has the key `<key>#n`."),
+        ("Prefer" = Option<DurabilityPreference>, Header, description = "What is to have happened before the events count as stored (RFC 7240; other \
+            preferences mean nothing here): `replica`: `producer.durability_replicas` replicas have them; `fsync`: Redis has synced them to its disk. \
+            422 if Redis cannot tell, 504 with the IDs if it does not in time."),
+    ),
 )]
 pub(super) async fn publish(State(app): State<App>, request: Request) -> Response {
     // What is refused for its form is told which forms there are.
@@ -55,17 +67,38 @@ pub(super) async fn publish(State(app): State<App>, request: Request) -> Respons
     }
 }
 
+/// What a request asks for beside storing its events.
+pub(super) struct Wishes {
+    /// Its `Idempotency-Key`.
+    pub(super) key: Option<String>,
+    /// What is to have happened before its events count as stored.
+    pub(super) durability: Option<Durability>,
+}
+
+impl Wishes {
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        Ok(Self { key: idempotency_key(headers)?, durability: prefer::durability(headers)? })
+    }
+}
+
 async fn take(app: App, request: Request) -> Result<Response, Problem> {
     let form = Form::of(request.headers())?;
     let encoding = Encoding::of(request.headers())?;
+    let wishes = Wishes::of(request.headers())?;
     match form {
-        Form::Ndjson => ndjson::import(app, request, encoding).await,
-        _ => store(&app, request, form, encoding).await,
+        Form::Ndjson => ndjson::import(app, request, encoding, wishes).await,
+        _ => store(&app, request, form, encoding, &wishes).await,
     }
 }
 
 /// Validates everything, then writes everything, and says of each event what became of it.
-async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> Result<Response, Problem> {
+async fn store(
+    app: &App,
+    request: Request,
+    form: Form,
+    encoding: Encoding,
+    wishes: &Wishes,
+) -> Result<Response, Problem> {
     let caller = Caller::of(request.extensions());
     let refused = |error: BodyError| {
         count_rejected(app.metrics(), &error);
@@ -85,19 +118,24 @@ async fn store(app: &App, request: Request, form: Form, encoding: Encoding) -> R
     // The events own what they need; a request that waits should not hold its body as well.
     drop(body);
 
+    let (key, sender) = (wishes.key.as_deref(), dedup::Caller(caller.id()));
     let (events, single) = match parsed {
-        Body::One(event) => (vec![event], true),
-        Body::Batch(events) => (events, false),
+        Body::One(event) => (vec![dedup::single(event, key, sender)], true),
+        Body::Batch(events) => (dedup::batch(events, key, sender), false),
     };
     caller.charge(events.len() as u32).map_err(problems::over_limit)?;
-    let ticket = app.queue().submit(events, bytes);
+    let queue = app.queue(wishes.durability.unwrap_or_else(|| app.durability()));
+    let ticket = queue.submit(events, bytes, deadline);
     let ticket = ticket.map_err(|failure| problems::not_stored(failure, app.admission()))?;
     let outcomes = ticket.outcomes(deadline).await;
-    if single {
-        receipt::of_one(&outcomes, app.stream().key(), app.admission())
+    let response = if single {
+        receipt::of_one(&outcomes, app.stream().key(), app.admission())?
     } else {
-        receipt::of_batch(&outcomes, app.admission())
-    }
+        receipt::of_batch(&outcomes, app.admission())?
+    };
+    let is_confirmed = outcomes.iter().flatten().next().is_some();
+    let applied = wishes.durability.filter(|_| is_confirmed).map(|durability| [applied(durability)]);
+    Ok((applied, response).into_response())
 }
 
 fn parse(

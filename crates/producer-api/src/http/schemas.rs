@@ -12,14 +12,23 @@ use utoipa::{
     },
 };
 
-/// An ID as a text.
-const ID_PATTERN: &str = "^[0-9]{1,20}-[0-9]{1,20}$";
+/// An ID as a text: two numbers of 64 bits, or nearly so, as no clock comes so far.
+const ID_PATTERN: &str = "^([0-9]{1,19}|1[0-7][0-9]{18})-([0-9]{1,19}|1[0-7][0-9]{18})$";
+
+/// A key as a quoted string or as a token, with parameters that mean nothing.
+const KEY_PATTERN: &str = r#"^("([ !#-\[\]-~]|\\[\\"])*[!#-\[\]-~]([ !#-\[\]-~]|\\[\\"])*"|[!#$%&'*+./0-9:=A-Z^_`a-z|~-]+)(;[ -~]*)?$"#;
 
 /// An event as a client sends it.
 pub(super) struct Event;
 
 /// What `POST /v1/events` takes: an event, or several.
 pub(super) struct EventOrBatch;
+
+/// By what a request is recognized when it is sent again.
+pub(super) struct IdempotencyKey;
+
+/// What a request waits for.
+pub(super) struct DurabilityPreference;
 
 /// An entry as it is read.
 pub(super) struct StoredEvent;
@@ -78,6 +87,7 @@ impl PartialSchema for Event {
             .property("customer", printable("Whose order it is: printable characters"))
             .property("amount", Schema::OneOf(amount))
             .property("ts_ms", ts_ms)
+            .property("id", printable("The producer's own ID of the event: what has one is stored once within `producer.event_id_window`, however often it is sent. Kept as `_id`"))
             .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(Schema::Object(scalar)))))
             .property_names(Some(Schema::Object(names)))
             .max_properties(Some(MAX_FIELDS))
@@ -103,6 +113,33 @@ impl PartialSchema for EventOrBatch {
 }
 
 impl ToSchema for EventOrBatch {}
+
+impl PartialSchema for IdempotencyKey {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(KEY_PATTERN))
+            .max_length(Some(MAX_TEXT_CHARS))
+            .examples([json!("8e03978e-40d5-43dd-bc93-6894a57f9324")])
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for IdempotencyKey {}
+
+impl PartialSchema for DurabilityPreference {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["durability=none", "durability=replica", "durability=fsync"]))
+            .examples([json!("durability=none")])
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for DurabilityPreference {}
 
 impl PartialSchema for StoredEvent {
     fn schema() -> RefOr<Schema> {

@@ -310,3 +310,19 @@ async fn nothing_that_is_sent_can_forge_a_line_of_the_log() {
     }
     assert!(!log.contains('\u{1b}') && log.lines().count() > 3, "{log}");
 }
+
+#[tokio::test]
+async fn each_caller_has_idempotency_keys_of_its_own() {
+    let keys = Keys::new(&[entry("shop", "\"produce\"", ""), entry("market", "\"produce\"", "")]);
+    let api = Api::with(RedisServer::start().await, &[keys.setting()]);
+    let sent = async |caller: &str, order: &str| {
+        let request = request(&api, Method::POST, "/v1/events").bearer_auth(key(caller));
+        let answer = send(request.header("idempotency-key", "k").json(&event(order))).await;
+        (answer.status, answer.headers.contains_key("idempotency-replayed"))
+    };
+    assert_eq!(sent("shop", "o-1").await, (201, false));
+    assert_eq!(sent("market", "o-2").await, (201, false), "a key of somebody else's");
+    assert_eq!(sent("shop", "o-1").await, (201, true));
+    assert_eq!(sent("market", "o-1").await, (409, false));
+    assert_eq!(api.stored_orders().await, ["o-1", "o-2"]);
+}

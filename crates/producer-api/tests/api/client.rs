@@ -50,6 +50,10 @@ impl Api {
     /// Starts with settings, and waits until it listens; Redis may be away.
     pub(crate) fn listening(redis: RedisServer, settings: &[(&str, &str)]) -> Self {
         let stream = redis.unique_stream("orders");
+        Self::on(redis, stream, settings)
+    }
+
+    fn on(redis: RedisServer, stream: String, settings: &[(&str, &str)]) -> Self {
         let process = Process::start(&redis, &stream, settings);
         let text = |value: &Value| value.as_str().expect("an address").to_owned();
         let ops_addr = text(&process.logged("starting")["ops_addr"]);
@@ -75,10 +79,30 @@ impl Api {
         Answer::of(request.send().await.expect("an answer")).await
     }
 
+    /// Posts a JSON body with further headers.
+    pub(crate) async fn post_json_with(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.post_with(&headers, body.to_string().into()).await
+    }
+
+    /// Posts a JSON body under an `Idempotency-Key`.
+    pub(crate) async fn post_keyed(&self, key: &str, body: &Value) -> Answer {
+        self.post_json_with(&[("idempotency-key", key)], body).await
+    }
+
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let request = self.http.get(self.url(path));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// Kills the process (SIGKILL) and starts another one on the same stream.
+    pub(crate) fn crash(self, settings: &[(&str, &str)]) -> Self {
+        let Self { process, redis, stream, .. } = self;
+        drop(process);
+        let api = Self::on(redis, stream, settings);
+        api.process.logged_all(["ready", "the server's capabilities were tried"]);
+        api
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -219,6 +243,11 @@ impl Answer {
         assert_eq!(self.body["status"], status);
         assert!(self.body["title"].is_string() && self.body["detail"].is_string(), "{self:?}");
         assert_eq!(matches!(status, 429 | 503), self.headers.contains_key("retry-after"), "{self:?}");
+    }
+
+    /// Whether it says that everything had been stored before.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
     }
 
     /// The IDs of a batch that was stored whole.

@@ -36,13 +36,19 @@ async fn the_three_modes_store_the_same_entry() {
     assert_eq!(structured.status, 201, "{structured:?}");
     let id = structured.body["id"].as_str().unwrap();
     assert_eq!(structured.headers["location"], format!("/v1/events/{id}"));
-    let batch = api.post_text(BATCH, json!([envelope("1"), envelope("2")]).to_string()).await;
+    // From another source each time: the same event would not be stored again.
+    let from = |source: &str| {
+        let mut envelope = envelope("1");
+        envelope["source"] = json!(source);
+        envelope
+    };
+    let batch = api.post_text(BATCH, json!([from("/batch"), envelope("2")]).to_string()).await;
     assert_eq!((batch.status, &batch.body["accepted"]), (201, &json!(2)), "{batch:?}");
     let headers = [
         ("content-type", "application/json; charset=utf-8"),
         ("ce-specversion", "1.0"),
         ("ce-id", "1"),
-        ("ce-source", "\"/shop\""),
+        ("ce-source", "\"/binary\""),
         ("ce-type", "order.paid"),
         ("ce-subject", "o%2D1"),
         ("ce-time", "2024-05-29T18:00:13.541+02:00"),
@@ -59,14 +65,42 @@ async fn the_three_modes_store_the_same_entry() {
         ("ts_ms", "1716998413541"),
         ("_ce_partitionkey", "p"),
         ("_id", "1"),
-        ("_source", "/shop"),
     ];
-    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    for id in [&structured.body["id"], &batch.body["ids"][0], &binary.body["id"]] {
+    let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    for (id, source) in [
+        (&structured.body["id"], "/shop"),
+        (&batch.body["ids"][0], "/batch"),
+        (&binary.body["id"], "/binary"),
+    ] {
         let mut stored = fields(&api, id).await;
         stored[5..].sort();
-        assert_eq!(stored, expected);
+        let expected = expected.into_iter().chain([("_source", source)]).map(pair);
+        assert_eq!(stored, expected.collect::<Vec<_>>());
     }
+}
+
+#[tokio::test]
+async fn the_same_event_of_the_same_source_is_stored_once_in_whatever_mode() {
+    let api = Api::start().await;
+    let mut sent = envelope("1");
+    sent["traceparent"] = json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let first = api.post_text(STRUCTURED, sent.to_string()).await;
+    assert_eq!((first.status, first.is_replay()), (201, false), "{first:?}");
+    sent["traceparent"] = json!("00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    sent["tracestate"] = json!("shop=7");
+    let again = api.post_text(BATCH, json!([sent]).to_string()).await;
+    assert_eq!(
+        (again.is_replay(), Some(again.ids()[0].as_str())),
+        (true, first.body["id"].as_str()),
+        "{again:?}"
+    );
+    sent["partitionkey"] = json!("q");
+    let other = api.post_text(STRUCTURED, sent.to_string()).await;
+    other.is_problem(409, "/problems/idempotency-conflict");
+    sent["source"] = json!("/market");
+    let elsewhere = api.post_text(STRUCTURED, sent.to_string()).await;
+    assert_eq!((elsewhere.status, elsewhere.is_replay()), (201, false), "{elsewhere:?}");
+    assert_eq!(api.stored().await.len(), 2);
 }
 
 #[tokio::test]

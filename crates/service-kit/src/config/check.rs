@@ -236,6 +236,7 @@ impl<'a> Checker<'a> {
             ("producer.queue_capacity", producer.queue_capacity as u64),
             ("producer.batch_max", producer.batch_max as u64),
             ("producer.pipelines_in_flight", producer.pipelines_in_flight as u64),
+            ("producer.durability_replicas", u64::from(producer.durability_replicas)),
             ("producer.tail_subscribers_max", producer.tail_subscribers_max as u64),
             ("producer.tail_buffer", producer.tail_buffer as u64),
             ("producer.tail_buffer_bytes", producer.tail_buffer_bytes as u64),
@@ -255,6 +256,14 @@ impl<'a> Checker<'a> {
         ] {
             if count == 0 {
                 self.fail(key, "is 0", "at least 1");
+            }
+        }
+        for (key, count) in [
+            ("producer.idempotency_keys_max", producer.idempotency_keys_max),
+            ("producer.event_ids_max", producer.event_ids_max),
+        ] {
+            if count < 2 {
+                self.fail(key, format!("is {count}"), "at least 2");
             }
         }
         for (key, count, max) in [
@@ -320,6 +329,9 @@ impl<'a> Checker<'a> {
             ("tls.handshake_timeout", settings.tls.handshake_timeout, HTTP_DURATION_MIN),
             ("tls.reload_interval", settings.tls.reload_interval, RELOAD_INTERVAL_MIN),
             ("producer.request_deadline", producer.request_deadline, above_zero),
+            ("producer.idempotency_window", producer.idempotency_window, REDIS_DURATION_MIN),
+            ("producer.event_id_window", producer.event_id_window, REDIS_DURATION_MIN),
+            ("producer.durability_timeout", producer.durability_timeout, REDIS_DURATION_MIN),
             ("producer.tail_heartbeat", producer.tail_heartbeat, above_zero),
             ("producer.ndjson_idle_timeout", producer.ndjson_idle_timeout, above_zero),
             ("worker.block", worker.block, REDIS_DURATION_MIN),

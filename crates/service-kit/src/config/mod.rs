@@ -36,7 +36,8 @@ pub use sections::{
     Retention, Settings, Shutdown, Smtp, Stream, Tls, Webhook, Worker,
 };
 pub use types::{
-    AuthMode, Channel, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username,
+    AuthMode, Channel, Durability, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity,
+    Username,
 };
 
 /// The built-in defaults: a TOML file in which a comment explains every key.

@@ -10,7 +10,9 @@ use super::api_keys::ApiKeys;
 use super::error::ConfigErrors;
 use super::resolve::{Reader, Resolved};
 use super::rows::WebhookEndpoint;
-use super::types::{AuthMode, Channel, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username};
+use super::types::{
+    AuthMode, Channel, Durability, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username,
+};
 use super::value::Setting;
 
 /// A key and its value as TOML.
@@ -147,6 +149,20 @@ sections! {
         batch_max: usize,
         /// Pipelines written at the same time: hides the round trip without flooding Redis.
         pipelines_in_flight: usize,
+        /// How long an `Idempotency-Key` is remembered: as long as clients may retry.
+        idempotency_window: Duration,
+        /// Bounds the keys that are remembered at the same time, and so the memory they take in Redis.
+        idempotency_keys_max: u64,
+        /// How long the producers' own event IDs are remembered.
+        event_id_window: Duration,
+        /// Bounds the event IDs that are remembered at the same time.
+        event_ids_max: u64,
+        /// What a request without `Prefer: durability=…` waits for.
+        durability: Durability,
+        /// How many replicas shall have an event that asks for one.
+        durability_replicas: u32,
+        /// Bounds the wait for replicas or the disk, so that there is time left to say what became of it.
+        durability_timeout: Duration,
         /// Bounds the connections that listen to the live tail.
         tail_subscribers_max: usize,
         /// Bounds the events that a subscriber of the tail may be behind before it is dropped.

@@ -261,6 +261,18 @@ word_enum! {
 }
 
 word_enum! {
+    /// What must have happened to an event before it counts as stored, beyond Redis having it in memory.
+    Durability, "none, replica or fsync" {
+        /// Nothing more.
+        None = "none",
+        /// Replicas have it (WAIT).
+        Replica = "replica",
+        /// Redis has synced it to its own disk (WAITAOF).
+        Fsync = "fsync",
+    }
+}
+
+word_enum! {
     /// Where a notification goes.
     Channel, "a list of: log, smtp, webhook" {
         /// The service's own log.

@@ -12,7 +12,8 @@ use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 use super::layer::{Leaf, Origin};
 use super::resolve::Reader;
 use super::types::{
-    AuthMode, Channel, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity, Username, Word,
+    AuthMode, Channel, Durability, HttpUrl, LogFormat, RedisUrl, RetentionPolicy, Secret, SmtpSecurity,
+    Username, Word,
 };
 
 /// A type that a setting can have.
@@ -164,7 +165,7 @@ macro_rules! integer_setting {
     )+};
 }
 
-integer_setting!(usize, u64, u16);
+integer_setting!(usize, u16, u32, u64);
 
 impl Setting for f64 {
     const ALLOWED: &'static str = "a number, such as 0.2";
@@ -291,7 +292,7 @@ macro_rules! word_setting {
     )+};
 }
 
-word_setting!(AuthMode, LogFormat, RetentionPolicy, SmtpSecurity);
+word_setting!(AuthMode, Durability, LogFormat, RetentionPolicy, SmtpSecurity);
 
 /// A free table: its keys are the user's, so it is read from every leaf below its key.
 impl Setting for BTreeMap<String, String> {

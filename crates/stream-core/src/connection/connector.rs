@@ -163,6 +163,11 @@ impl Connector {
         self.client().get_multiplexed_async_connection_with_config(&config).await
     }
 
+    /// How long an ordinary command may take.
+    pub(super) fn response_timeout(&self) -> Duration {
+        self.0.settings.response_timeout
+    }
+
     /// Counts a failed operation.
     pub(super) fn count(&self, kind: ErrorKind) {
         self.0.errors.with_label_values(&[kind.label()]).inc();

@@ -1,6 +1,7 @@
 //! Connections: one shared manager for commands, a dedicated one for each blocking reader.
 
 mod connector;
+mod exclusive;
 mod inputs;
 mod probe;
 mod settings;
@@ -20,6 +21,7 @@ use redis::{
 };
 
 pub use connector::{Connector, ConnectorError};
+pub(crate) use exclusive::ExclusiveConnection;
 pub(crate) use probe::Objection;
 pub use settings::{ConnectSettings, TlsFiles};
 
@@ -186,7 +188,8 @@ impl Connection {
             }
             Err(error) => Error::new(operation, error),
         };
-        if self.group_may_be_absent && error.kind() == ErrorKind::NoGroup {
+        let is_expected = self.group_may_be_absent && error.kind() == ErrorKind::NoGroup;
+        if is_expected || error.is_unknown_script() {
             return Err(error);
         }
         let error = match shared.connector.objection(error.kind()).await {

@@ -18,7 +18,10 @@ mod sent_marks;
 mod settle;
 mod wipe;
 
-pub use append::AppendedBatch;
+pub use append::{
+    Appended, AppendedBatch, CannotConfirm, Dedup, DedupMark, DedupMemory, Durability, DurableAppender,
+    DurableBatch, DurableError, NewEntry, Novelty,
+};
 pub use dead_letters::{
     BoundedDeadLetters, Bulk, BulkEnd, BulkTotals, DeadLetter, DeadLetterBounds, DeadLetterFilter,
     DeadLetterPage, DeadLetterQuery, DeadLetters, RedriveOutcome, UnreadableDeadLetter, Whereabouts,

@@ -1,6 +1,8 @@
 //! The crate against real Redis servers, one module a subject.
 
 mod append;
+mod append_durable;
+mod append_once;
 mod capabilities;
 mod connection;
 mod counts;

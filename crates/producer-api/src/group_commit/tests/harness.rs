@@ -8,14 +8,17 @@ use std::{
 
 use order_events::{Amount, EventType, EventTypes, OrderEvent};
 use prometheus::{Registry, TextEncoder};
+use service_kit::config::Durability;
 use stream_core::StreamId;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout},
 };
 
-use super::super::{Failure, Limits, Outcome, Queue, Ticket, Writers, sink::Appended, sink::Sink, start};
-use crate::{admission::Admission, metrics::Metrics};
+use super::super::{
+    Failure, Limits, Outcome, Queue, Ticket, Writers, Written, sink::Appended, sink::Sink, start,
+};
+use crate::{admission::Admission, dedup::NewEvent, metrics::Metrics};
 
 /// No test waits so long unless something hangs.
 const HANG: Duration = Duration::from_secs(10);
@@ -37,11 +40,11 @@ pub(super) struct Call {
 struct Scripted(mpsc::UnboundedSender<Call>);
 
 impl Sink for Scripted {
-    async fn append(&self, events: &[&OrderEvent]) -> Appended {
+    async fn append(&self, events: &[&NewEvent], _: Instant) -> Appended {
         let (answer, answered) = oneshot::channel();
-        let orders = events.iter().map(|event| event.order_id.clone()).collect();
+        let orders = events.iter().map(|new| new.event.order_id.clone()).collect();
         assert!(self.0.send(Call { orders, answer }).is_ok(), "the test is over");
-        Appended { outcomes: answered.await.expect("an answer"), length: None, error: None }
+        Appended { outcomes: answered.await.expect("an answer"), ..Appended::default() }
     }
 }
 
@@ -61,9 +64,11 @@ impl Harness {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry, &EventTypes::default()).unwrap();
         let (sender, calls) = mpsc::unbounded_channel();
-        let limits = Limits { queue_capacity, pipeline_events, pipelines_in_flight };
-        let (queue, writers) =
-            start(&Scripted(sender), &limits, &Admission::unlimited(metrics.clone()), &metrics);
+        let limits = Limits { queue_capacity, pipeline_events };
+        let sinks = std::iter::repeat_n(Scripted(sender), pipelines_in_flight);
+        let admission = Admission::unlimited(metrics.clone());
+        let mut writers = Writers::default();
+        let queue = start(&mut writers, Durability::None, sinks, &limits, &admission, &metrics);
         Self { queue, writers: Some(writers), calls, registry }
     }
 
@@ -73,7 +78,9 @@ impl Harness {
     }
 
     pub(super) fn submit_sized(&self, name: &str, events: usize, bytes: usize) -> Result<Ticket, Failure> {
-        self.queue.submit(orders(name, 0..events).into_iter().map(event).collect(), bytes)
+        let events =
+            orders(name, 0..events).into_iter().map(|order| NewEvent { event: event(order), key: None });
+        self.queue.submit(events.collect(), bytes, far())
     }
 
     /// The same for those who wait for room.
@@ -82,8 +89,9 @@ impl Harness {
         name: &str,
         deadline: Instant,
     ) -> impl Future<Output = Result<Ticket, Failure>> + use<> {
-        let (queue, event) = (Arc::clone(&self.queue), event(format!("{name}-0")));
-        async move { queue.submit_by(vec![event], 100, deadline).await }
+        let new = NewEvent { event: event(format!("{name}-0")), key: None };
+        let queue = Arc::clone(&self.queue);
+        async move { queue.submit_by(vec![new], 100, deadline).await }
     }
 
     /// The next pipeline.
@@ -133,8 +141,8 @@ pub(super) fn far() -> Instant {
     Instant::now() + HANG
 }
 
-pub(super) fn id(seq: u64) -> StreamId {
-    StreamId::new(5, seq)
+pub(super) fn id(seq: u64) -> Written {
+    Written { id: StreamId::new(5, seq), replayed: false }
 }
 
 /// Outcomes of stored events.
@@ -153,6 +161,7 @@ fn event(order_id: String) -> OrderEvent {
         customer: "alice".to_owned(),
         amount: Amount::MAX,
         ts_ms: 1,
+        ts_ms_is_receipt: false,
         extra: Vec::new(),
         metadata: Vec::new(),
     }

@@ -1,16 +1,16 @@
 //! Lines that are written together, and what became of each of them.
 
 use axum::body::Bytes;
-use order_events::OrderEvent;
 use serde::Serialize;
 use serde_json::Value;
-use service_kit::Problem;
+use service_kit::{Problem, config::Durability};
 use stream_core::StreamId;
 use tokio::time::sleep;
 
 use crate::{
     app::App,
-    group_commit::{Cause, Outcome, Stored},
+    dedup::NewEvent,
+    group_commit::{self, Cause, Outcome, Stored},
     http::problems,
 };
 
@@ -24,17 +24,25 @@ pub(super) struct LineResult {
     pub(super) line: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<StreamId>,
+    /// Whether it was there before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<Value>,
 }
 
 impl LineResult {
-    fn stored(line: u64, id: StreamId) -> Self {
-        Self { line, id: Some(id), problem: None }
+    fn stored(line: u64, written: group_commit::Written) -> Self {
+        let group_commit::Written { id, replayed } = written;
+        Self { line, id: Some(id), replayed, problem: None }
     }
 
     pub(super) fn problem(line: u64, problem: &Problem) -> Self {
-        Self { line, id: None, problem: Some(problem.to_json()) }
+        Self::refused(line, problem.to_json())
+    }
+
+    fn refused(line: u64, problem: Value) -> Self {
+        Self { line, id: None, replayed: false, problem: Some(problem) }
     }
 }
 
@@ -54,7 +62,7 @@ pub(super) fn to_ndjson(results: impl IntoIterator<Item = LineResult>) -> Bytes 
 pub(super) struct Batch {
     /// The number of each line; the problem of those that were refused.
     lines: Vec<(u64, Option<Value>)>,
-    events: Vec<OrderEvent>,
+    events: Vec<NewEvent>,
     bytes: usize,
 }
 
@@ -77,7 +85,7 @@ impl Batch {
         self.lines.len() >= lines_max || self.bytes >= BATCH_BYTES
     }
 
-    pub(super) fn push(&mut self, line: u64, bytes: usize, event: OrderEvent) {
+    pub(super) fn push(&mut self, line: u64, bytes: usize, event: NewEvent) {
         self.lines.push((line, None));
         self.events.push(event);
         self.bytes += bytes;
@@ -91,13 +99,13 @@ impl Batch {
     }
 
     /// Writes the events, each of which has its outcome within the request deadline.
-    pub(super) async fn write(self, app: App, after_failure: bool) -> Written {
+    pub(super) async fn write(self, app: App, durability: Durability, after_failure: bool) -> Written {
         if after_failure {
             // Redis is not asked, and lines are not used up, as fast as they can be read.
             sleep(super::PAUSE).await;
         }
         let Self { lines, events, bytes } = self;
-        let outcomes = write(&app, events, bytes).await;
+        let outcomes = write(&app, durability, events, bytes).await;
         let futile = |outcome: &Outcome| {
             outcome.is_err_and(|failure| {
                 failure.stored == Stored::No && matches!(failure.cause, Cause::Redis(_) | Cause::QueueFull)
@@ -106,9 +114,9 @@ impl Batch {
         let in_vain = !outcomes.is_empty() && outcomes.iter().all(futile);
         let mut outcomes = outcomes.into_iter();
         let results = lines.into_iter().map(|(line, refused)| match refused {
-            Some(problem) => LineResult { line, id: None, problem: Some(problem) },
+            Some(problem) => LineResult::refused(line, problem),
             None => match outcomes.next() {
-                Some(Ok(id)) => LineResult::stored(line, id),
+                Some(Ok(written)) => LineResult::stored(line, written),
                 Some(Err(failure)) => {
                     LineResult::problem(line, &problems::not_stored(failure, app.admission()))
                 }
@@ -119,7 +127,7 @@ impl Batch {
     }
 }
 
-async fn write(app: &App, events: Vec<OrderEvent>, bytes: usize) -> Vec<Outcome> {
+async fn write(app: &App, durability: Durability, events: Vec<NewEvent>, bytes: usize) -> Vec<Outcome> {
     let count = events.len();
     if count == 0 {
         return Vec::new();
@@ -127,7 +135,7 @@ async fn write(app: &App, events: Vec<OrderEvent>, bytes: usize) -> Vec<Outcome>
     let deadline = app.deadline();
     // At a hard cap nothing is read until there is room: else every line of an import would be answered 429.
     app.admission().open_by(deadline).await;
-    match app.queue().submit_by(events, bytes, deadline).await {
+    match app.queue(durability).submit_by(events, bytes, deadline).await {
         Ok(ticket) => ticket.outcomes(deadline).await,
         Err(failure) => vec![Err(failure); count],
     }

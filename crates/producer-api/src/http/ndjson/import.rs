@@ -8,7 +8,7 @@ use std::{pin::Pin, time::Duration};
 
 use axum::body::Bytes;
 use futures_util::StreamExt as _;
-use order_events::{BodyError, OrderEvent, ParseContext, parse_event};
+use order_events::{BodyError, ParseContext, parse_event};
 use service_kit::{Problem, auth::Caller};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -22,9 +22,11 @@ use super::{
 use crate::{
     app::App,
     clock::unix_ms,
+    dedup::{self, NewEvent},
     http::{
         encoding::{Chunks, Fault},
         problems,
+        publish::Wishes,
     },
 };
 
@@ -39,6 +41,18 @@ pub(super) struct Import {
     pub(super) caller: Caller,
     /// One of the requests that may be under way.
     pub(super) permit: OwnedSemaphorePermit,
+    /// What holds for every line.
+    pub(super) wishes: Wishes,
+}
+
+/// On what terms lines are taken.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    app: &'a App,
+    /// Who pays for them.
+    caller: &'a Caller,
+    /// The request's `Idempotency-Key`.
+    key: Option<&'a str>,
 }
 
 /// How the body goes on.
@@ -63,8 +77,9 @@ impl Import {
     /// Runs to the end of the request, however it ends. What has been read is written and awaited, also if nobody
     /// listens any more.
     pub(super) async fn run(self, first: Option<Bytes>) {
-        let Self { app, mut chunks, answer, caller, permit: _permit } = self;
-        let taken_by = (&app, &caller);
+        let Self { app, mut chunks, answer, caller, wishes, permit: _permit } = self;
+        let durability = wishes.durability.unwrap_or_else(|| app.durability());
+        let terms = Terms { app: &app, caller: &caller, key: wishes.key.as_deref() };
         let limits = app.ndjson();
         let mut lines = Lines::new(limits.line_bytes);
         let mut input = if first.is_some() { Input::Open } else { Input::Complete };
@@ -73,15 +88,15 @@ impl Import {
         let mut writing: Option<Writing> = None;
         let mut in_vain = false;
         loop {
-            fill(&mut next, limits.batch_lines, &mut lines, &mut piece, taken_by);
+            fill(&mut next, limits.batch_lines, &mut lines, &mut piece, terms);
             if piece.is_empty()
                 && matches!(input, Input::Complete)
                 && let Some(line) = lines.last()
             {
-                take(&mut next, line, taken_by);
+                take(&mut next, line, terms);
             }
             if writing.is_none() && !next.is_empty() {
-                writing = Some(Box::pin(std::mem::take(&mut next).write(app.clone(), in_vain)));
+                writing = Some(Box::pin(std::mem::take(&mut next).write(app.clone(), durability, in_vain)));
                 continue;
             }
             let open = matches!(input, Input::Open);
@@ -129,18 +144,19 @@ impl Import {
 }
 
 /// Takes lines off a piece until the batch is full or the piece used up.
-fn fill(batch: &mut Batch, lines_max: usize, lines: &mut Lines, piece: &mut Bytes, by: (&App, &Caller)) {
+fn fill(batch: &mut Batch, lines_max: usize, lines: &mut Lines, piece: &mut Bytes, terms: Terms<'_>) {
     while !batch.is_full(lines_max)
         && let Some(line) = lines.next(piece)
     {
-        take(batch, line, by);
+        take(batch, line, terms);
     }
 }
 
-fn take(batch: &mut Batch, line: Line, (app, caller): (&App, &Caller)) {
+fn take(batch: &mut Batch, line: Line, terms: Terms<'_>) {
+    let app = terms.app;
     match line {
-        Line::Whole { number, text } => match event(&text, app) {
-            Ok(event) => match caller.charge(1) {
+        Line::Whole { number, text } => match event(number, &text, terms) {
+            Ok(event) => match terms.caller.charge(1) {
                 Ok(()) => batch.push(number, text.len(), event),
                 Err(over) => batch.refuse(number, &problems::over_limit(over)),
             },
@@ -157,12 +173,17 @@ fn take(batch: &mut Batch, line: Line, (app, caller): (&App, &Caller)) {
 }
 
 /// The event of a line, or why it is refused. Whatever else a single event has to pass, it passes here.
-fn event(text: &[u8], app: &App) -> Result<OrderEvent, Problem> {
+///
+/// Under an `Idempotency-Key` each line has a key of its own, `<key>#<line>`.
+fn event(line: u64, text: &[u8], terms: Terms<'_>) -> Result<NewEvent, Problem> {
+    let Terms { app, caller, key } = terms;
     let context = ParseContext { types: app.types(), now_ms: unix_ms() };
-    parse_event(text, &context).map_err(|error| match error {
+    let event = parse_event(text, &context).map_err(|error| match error {
         BodyError::Malformed { column, message, .. } => problems::malformed_line(column, &message),
         error => problems::invalid_body(&error),
-    })
+    })?;
+    let key = key.map(|key| format!("{key}#{line}"));
+    Ok(dedup::single(event, key.as_deref(), dedup::Caller(caller.id())))
 }
 
 /// Gives results to the client; false if it has gone or does not take them.

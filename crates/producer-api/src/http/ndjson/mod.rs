@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use self::import::Import;
-use super::{encoding::Encoding, media_type, problems};
+use super::{encoding::Encoding, media_type, problems, publish::Wishes};
 use crate::app::App;
 
 /// Results that may wait for the client, in batches.
@@ -45,7 +45,12 @@ pub(crate) struct Limits {
 
 /// Answers as soon as something of the body is there: before that a failure has a status of its own, after it the
 /// problem of a line.
-pub(super) async fn import(app: App, request: Request, encoding: Encoding) -> Result<Response, Problem> {
+pub(super) async fn import(
+    app: App,
+    request: Request,
+    encoding: Encoding,
+    wishes: Wishes,
+) -> Result<Response, Problem> {
     let deadline = app.deadline();
     let permit = Arc::clone(&app.ndjson().requests).try_acquire_owned();
     let permit = permit.map_err(|_| problems::too_many_imports())?;
@@ -57,7 +62,7 @@ pub(super) async fn import(app: App, request: Request, encoding: Encoding) -> Re
         Err(_) => return Err(problems::body_timeout()),
     };
     let (answer, batches) = mpsc::channel(RESULTS_WAITING);
-    let task = tokio::spawn(Import { app, chunks, answer, caller, permit }.run(first));
+    let task = tokio::spawn(Import { app, chunks, answer, caller, permit, wishes }.run(first));
     let results = Results { batches, task: Some(task) };
     let body = Body::from_stream(stream::unfold(results, Results::next));
     Ok(([(header::CONTENT_TYPE, media_type::NDJSON)], body).into_response())

@@ -78,6 +78,7 @@ fn values_out_of_range_are_refused() {
         "producer.queue_capacity",
         "producer.batch_max",
         "producer.pipelines_in_flight",
+        "producer.durability_replicas",
         "producer.tail_subscribers_max",
         "producer.tail_buffer",
         "producer.tail_buffer_bytes",
@@ -100,6 +101,8 @@ fn values_out_of_range_are_refused() {
     assert_refused("worker.max_in_flight=10001", "is 10001; allowed: at most 10000");
     assert_refused("retention.hard_cap_memory_percent=101", "is 101; allowed: from 1 to 100");
     assert_refused("retention.stale_group_after=0s", "0s is too short; allowed: at least 1ms");
+    assert_refused("producer.event_ids_max=1", "is 1; allowed: at least 2");
+    assert_refused("producer.durability=disk", "\"disk\" is not allowed; allowed: none, replica or fsync");
     assert_refused("worker.block=0s", "0s is too short; allowed: at least 1ms");
     assert_refused("redis.response_timeout=0ms", "is too short; allowed: more than zero");
     assert_refused("redis.response_timeout=-5s", "is not allowed");
