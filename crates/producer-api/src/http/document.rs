@@ -1,11 +1,12 @@
 //! The OpenAPI document: what every operation answers, with examples that the code itself makes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use order_events::{BodyError, EventTypes, ParseContext, parse_body};
 use serde_json::{Value, json};
 use service_kit::{
     Problem,
+    auth::{Refusal, Scope},
     openapi::{Answers, ProblemDetails},
     query::Parameters,
 };
@@ -15,7 +16,7 @@ use utoipa::{
     openapi::{Object, ObjectBuilder, OpenApi, Ref, RefOr, Response, Schema, Type},
 };
 
-use super::{list_events::PageJson, problems, receipt, schemas};
+use super::{list_events::PageJson, media_type, problems, receipt, schemas};
 use crate::{
     admission::{Cap, Holder, Report},
     group_commit::{Cause, Failure, Written},
@@ -28,7 +29,10 @@ use crate::{
         description = "Takes order events, appends them to a Redis stream, and reads the stream back.\n\n\
             Errors are `application/problem+json` (RFC 9457) with a stable `type`; a path or a method that there is not is \
             `/problems/not-found` (404) or `/problems/method-not-allowed` (405, with `Allow`). Every request is answered within \
-            `producer.request_deadline`, whether Redis answers or not.",
+            `producer.request_deadline`, whether Redis answers or not.\n\n\
+            Where API keys are configured, send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`: `GET` needs the scope \
+            `read`, all else `produce`. Answers to a key with a rate limit have `RateLimit` and `RateLimit-Policy`. Bodies may also be \
+            `application/x-ndjson` or CloudEvents, and compressed with gzip or zstd.",
     ),
     servers((url = "/")),
     tags(
@@ -123,6 +127,7 @@ impl IntoResponses for PublishAnswers {
                 [("partly", partly)],
             )
             .problems(invalid_bodies())
+            .problems(locked(Scope::Produce))
             .problems([
                 problems::body_unreadable("the body ended early"),
                 problems::body_timeout(),
@@ -171,6 +176,20 @@ fn not_stored(failure: Failure) -> Problem {
     })
 }
 
+/// What is answered where API keys are configured.
+fn locked(scope: Scope) -> [Problem; 6] {
+    let ended = jiff::Timestamp::UNIX_EPOCH;
+    [
+        Refusal::Missing,
+        Refusal::Unknown,
+        Refusal::Expired(ended),
+        Refusal::MissingScope(scope),
+        Refusal::Ambiguous,
+        Refusal::Slowed(Duration::from_secs(1)),
+    ]
+    .map(|refusal| refusal.problem())
+}
+
 /// What reading meets when Redis does not answer.
 fn not_read() -> [Problem; 3] {
     [problems::redis(ErrorKind::Connection), problems::redis(ErrorKind::Auth), problems::deadline()]
@@ -197,6 +216,8 @@ impl IntoResponses for ListAnswers {
                 [("page", page), ("end", last)],
             )
             .problems(invalid_query("count", "\"0\" is no count; allowed: 1 to 1000"))
+            .problems([problems::not_acceptable(&[media_type::JSON, media_type::CLOUDEVENTS_BATCH])])
+            .problems(locked(Scope::Read))
             .problems(not_read())
             .build()
     }
@@ -210,6 +231,8 @@ impl IntoResponses for GetAnswers {
         Answers::new()
             .json::<schemas::StoredEvent>(200, "The event", [("event", stored_event())])
             .problems([problems::invalid_id("1716998413541"), problems::event_not_found(id(0))])
+            .problems([problems::not_acceptable(&[media_type::JSON, media_type::CLOUDEVENT])])
+            .problems(locked(Scope::Read))
             .problems(not_read())
             .build()
     }
@@ -238,6 +261,7 @@ impl IntoResponses for TailAnswers {
                 "Last-Event-ID",
                 "\"5\" is no event's ID; allowed: the id of an event (<milliseconds>-<sequence>), or 0-0",
             ))
+            .problems(locked(Scope::Read))
             .problems([problems::too_many_subscribers(), problems::deadline()])
             .build()
     }
@@ -280,10 +304,12 @@ mod tests {
         let statuses = |path: &str, method: &str| -> Vec<String> {
             document["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
         };
-        let publish = ["201", "207", "400", "408", "409", "413", "415", "422", "429", "503", "504"];
+        let publish = 
+            ["201", "207", "400", "401", "403", "408", "409", "413", "415", "422", "429", "503", "504"];
         assert_eq!(statuses("/v1/events", "post"), publish);
-        assert_eq!(statuses("/v1/events", "get"), ["200", "400", "503"]);
-        assert_eq!(statuses("/v1/events/{id}", "get"), ["200", "400", "404", "503"]);
-        assert_eq!(statuses("/v1/events/tail", "get"), ["200", "400", "503"]);
+        assert_eq!(statuses("/v1/events", "get"), ["200", "400", "401", "403", "406", "429", "503"]);
+        let one = ["200", "400", "401", "403", "404", "406", "429", "503"];
+        assert_eq!(statuses("/v1/events/{id}", "get"), one);
+        assert_eq!(statuses("/v1/events/tail", "get"), ["200", "400", "401", "403", "429", "503"]);
     }
 }
