@@ -304,7 +304,7 @@ mod tests {
         let statuses = |path: &str, method: &str| -> Vec<String> {
             document["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
         };
-        let publish = 
+        let publish =
             ["201", "207", "400", "401", "403", "408", "409", "413", "415", "422", "429", "503", "504"];
         assert_eq!(statuses("/v1/events", "post"), publish);
         assert_eq!(statuses("/v1/events", "get"), ["200", "400", "401", "403", "406", "429", "503"]);
