@@ -173,7 +173,7 @@ async fn an_import_of_100_000_lines_stays_small() {
 
 /// `make test-import`, with the release build.
 #[tokio::test]
-#[ignore = "takes minutes; make test-import runs it"]
+#[ignore = "long on a busy machine; make test-import runs it"]
 async fn an_import_of_a_million_lines_stays_small() {
     let api = Api::start().await;
     crate::memory::import(&api, 1_000_000).await;

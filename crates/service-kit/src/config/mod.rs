@@ -11,6 +11,7 @@ mod api_keys;
 mod args;
 mod check;
 mod check_notifications;
+mod check_texts;
 mod error;
 mod layer;
 mod listeners;
