@@ -70,7 +70,7 @@ impl RedisServer {
 
     pub(crate) async fn launch(options: RedisOptions) -> Result<Self, StartError> {
         // An HTTP client that was built with TLS, for whatever crate, panics where nobody has said whose.
-        _ = rustls::crypto::ring::default_provider().install_default();
+        crate::install_tls_provider();
         let dir = TempDir::with_prefix("orderflow-redis-").map_err(StartError::Directory)?;
         let mut attempt = 1;
         loop {

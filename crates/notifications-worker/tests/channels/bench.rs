@@ -24,7 +24,7 @@ impl Bench {
     /// With settings as `SECTION__KEY`.
     pub(crate) async fn start(settings: Vec<(String, String)>) -> Self {
         // The tests' own HTTP client asks for one.
-        _ = rustls::crypto::ring::default_provider().install_default();
+        testkit::install_tls_provider();
         let redis = RedisServer::start().await;
         let (connection, stream) = (redis.connection().await, redis.unique_stream("orders"));
         Self { redis, connection, stream, settings }

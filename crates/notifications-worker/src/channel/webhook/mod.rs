@@ -122,8 +122,8 @@ fn client(
     resolver: GuardedResolver,
     authorities: Option<&[u8]>,
 ) -> anyhow::Result<Client> {
-    // The first one stays; who comes second finds the same.
-    _ = rustls::crypto::ring::default_provider().install_default();
+    // Tests of this crate come here without its main.
+    service_kit::tls::install_provider();
     let mut builder = Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
